@@ -1,0 +1,35 @@
+"""Reverie: DreamerV3 on any Gymnasium environment.
+
+Names are imported when they are first used, so that `import reverie` and worker processes stay light.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from reverie.agent import Agent
+    from reverie.config import Config
+    from reverie.envs import make_env
+    from reverie.training import Evaluation, evaluate, train
+
+_HOMES = {
+    "train": "reverie.training",
+    "evaluate": "reverie.training",
+    "Evaluation": "reverie.training",
+    "Agent": "reverie.agent",
+    "Config": "reverie.config",
+    "make_env": "reverie.envs",
+}
+
+__all__ = ["train", "evaluate", "Evaluation", "Agent", "Config", "make_env"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'reverie' has no attribute {name!r}; it has {', '.join(__all__)}.")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,214 @@
+"""The agent: what a user holds in the hand. It acts, it can be saved and loaded, and its world model is public.
+
+May import: `learner` and below, `spaces`, `config`, and Orbax for files.
+"""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, PRNGKeyArray
+
+from reverie.behaviour import Actor
+from reverie.config import Config, config_from_dict, config_to_dict
+from reverie.learner import Learner, Networks, compute_dtype
+from reverie.nn import compute_cast
+from reverie.spaces import Spaces
+from reverie.world_model import Latent, WorldModel
+
+FORMAT = 1
+
+
+class Carry(NamedTuple):
+    """What acting remembers between two steps, one row per environment."""
+
+    latent: Latent  # (N, …)
+    action: dict[str, Array]  # (N, …), the one before, as the model takes it
+    key: PRNGKeyArray
+
+
+def initial_carry(networks: Networks, batch_size: int, key: PRNGKeyArray) -> Carry:
+    """The carry before a first observation: zeros."""
+    actions = {
+        name: jnp.zeros((batch_size, *feature.shape), jnp.int32 if hasattr(feature, "classes") else jnp.float32)
+        for name, feature in networks.world_model.actions
+    }
+    return Carry(networks.world_model.initial((batch_size,)), actions, key)
+
+
+@partial(jax.jit, static_argnames=("dtype", "deterministic"))
+def policy_step(
+    networks: Networks,
+    observation: dict[str, Array],
+    is_first: Bool[Array, " n"],
+    carry: Carry,
+    *,
+    dtype: Any,
+    deterministic: bool = False,
+) -> Carry:
+    """Look and decide (section 5): the new carry holds the action for each of N environments.
+
+    `deterministic` takes the mode of the latent and of the action instead of samples.
+    """
+    networks = compute_cast(networks, dtype)
+    keys = jax.random.split(carry.key, 3)
+    latent = networks.world_model.observe(
+        carry.latent,
+        jax.tree.map(lambda x: x[:, None], observation),
+        jax.tree.map(lambda x: x[:, None], carry.action),
+        is_first[:, None],
+        None if deterministic else keys[0],
+    )
+    latent = jax.tree.map(lambda x: x[:, 0].astype(jnp.float32), latent)
+    action = networks.actor(latent.features).sample(None if deterministic else keys[1])
+    return Carry(latent, action, keys[2])
+
+
+class Agent:
+    """A trained or fresh agent for some spaces.
+
+    Attributes:
+        spaces: what it observes and does, in Gymnasium's terms.
+        config: the configuration that it was made with.
+        networks: all parameters, a pytree.
+    """
+
+    def __init__(self, spaces: Spaces, config: Config | None = None, *, networks: Networks | None = None):
+        """A fresh agent, initialised from `config.seed`, or one with the given networks."""
+        self.spaces = spaces
+        self.config = config or Config()
+        if networks is None:
+            learner = Learner(spaces.observation, spaces.action, self.config)
+            networks = jax.jit(learner.init)(jax.random.key(self.config.seed)).networks
+        self.networks = networks
+
+    @property
+    def world_model(self) -> WorldModel:
+        """The model itself: `observe`, `imagine`, `decode`, `reward`, `cont`."""
+        return self.networks.world_model
+
+    @property
+    def actor(self) -> Actor:
+        """The policy network, on a latent's `features`."""
+        return self.networks.actor
+
+    def initial_carry(self, batch_size: int = 1, seed: int = 0) -> Carry:
+        """What to pass to the first `act` of an episode; `seed` decides the samples that follow."""
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
+        return initial_carry(self.networks, batch_size, jax.random.key(seed))
+
+    def act(
+        self,
+        observation: Any,
+        carry: Carry,
+        *,
+        deterministic: bool = False,
+        is_first: np.ndarray | None = None,
+    ) -> tuple[Any, Carry]:
+        """Choose an action.
+
+        Args:
+            observation: as the environment gives it, or as a vector environment gives it for the carry's N rows.
+            carry: of `initial_carry` or the previous call.
+            deterministic: the most likely action instead of a sample.
+            is_first: (N,) which rows begin an episode; those forget what came before.
+
+        Returns:
+            The action in the environment's own structure, dtype and bounds (with a leading axis if the
+            observation has one), and the carry for the next call.
+
+        Raises:
+            ValueError: an observation that doesn't fit the spaces, or a number of rows that isn't the carry's.
+        """
+        rows = carry.latent.deter.shape[0]
+        single = rows == 1 and self.spaces.is_single(observation)
+        if single:
+            observation = jax.tree.map(lambda x: np.asarray(x)[None], observation)
+        encoded = self.spaces.encode_observation(observation)
+        got = len(next(iter(encoded.values())))
+        if got != rows:
+            raise ValueError(f"Got observations of {got} environments but a carry of {rows}; use initial_carry({got}).")
+        first = np.zeros(rows, bool) if is_first is None else np.asarray(is_first, bool).reshape(rows)
+        carry = policy_step(
+            self.networks, encoded, first, carry, dtype=compute_dtype(self.config.model), deterministic=deterministic
+        )
+        action = self.spaces.decode_action(jax.device_get(carry.action))
+        return (jax.tree.map(lambda x: x[0], action) if single else action), carry
+
+    def save(self, path: str | Path) -> Path:
+        """Write the agent to a folder: `agent.json` (spaces, config) and its parameters. Overwrites an agent."""
+        import orbax.checkpoint as ocp
+
+        path = Path(path).absolute()
+        if path.exists() and not (path / "agent.json").exists():
+            raise ValueError(f"{path} exists and holds no agent; choose another path.")
+        path.mkdir(parents=True, exist_ok=True)
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(path / "parameters", leaves_by_name(self.networks), force=True)
+        (path / "agent.json").write_text(json.dumps(self.description(), indent=2))
+        return path
+
+    def description(self) -> dict[str, Any]:
+        """What besides the parameters is needed to make the agent again, in JSON's types."""
+        return {"format": FORMAT, "spaces": self.spaces.to_json(), "config": config_to_dict(self.config)}
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Agent":
+        """An agent from a folder that `save` wrote, or from a run's folder (its newest checkpoint).
+
+        Needs no environment.
+
+        Raises:
+            ValueError: there is no agent, or it can't be read by this version.
+        """
+        import orbax.checkpoint as ocp
+
+        path = Path(path).absolute()
+        file, parameters = path / "agent.json", path / "parameters"
+        if not file.exists():
+            raise ValueError(
+                f"There is no agent in {path}: expected a folder written by Agent.save or by training "
+                "(it holds a file agent.json)."
+            )
+        spaces, config = read_description(json.loads(file.read_text()), str(file))
+        if not parameters.exists():
+            parameters = newest_checkpoint(path) / "networks"
+        learner = Learner(spaces.observation, spaces.action, config)
+        shapes = jax.eval_shape(learner.init, jax.random.key(0)).networks
+        template = leaves_by_name(shapes)
+        try:
+            with ocp.StandardCheckpointer() as checkpointer:
+                leaves = checkpointer.restore(parameters, template)
+        except (ValueError, KeyError, FileNotFoundError) as error:
+            raise ValueError(
+                f"The parameters in {parameters} don't fit the agent that {file} describes; "
+                "one of them was changed or is damaged."
+            ) from error
+        networks = jax.tree.unflatten(jax.tree.structure(shapes), [leaves[name] for name in template])
+        return cls(spaces, config, networks=networks)
+
+
+def read_description(data: Any, source: str) -> tuple[Spaces, Config]:
+    """What `Agent.description` wrote; a ValueError that names `source` if it is something else."""
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        found = data.get("format") if isinstance(data, dict) else data
+        raise ValueError(f"{source} has format {found!r}, this version of Reverie reads format {FORMAT}.")
+    return Spaces.from_json(data["spaces"]), config_from_dict(data["config"])
+
+
+def leaves_by_name(tree: Any) -> dict[str, Array]:
+    """A tree's arrays by their paths, in the order of `jax.tree.leaves`."""
+    return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
+
+
+def newest_checkpoint(run: Path) -> Path:
+    """The folder of a run's newest finished checkpoint; a ValueError if there is none."""
+    steps = [int(p.name) for p in (run / "checkpoints").glob("*") if p.name.isdigit()]
+    if not steps:
+        raise ValueError(f"The run in {run} has no checkpoint yet; it writes the first one when it is stopped.")
+    return run / "checkpoints" / str(max(steps))

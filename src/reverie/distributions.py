@@ -1,0 +1,179 @@
+"""What heads return (sections 3 and 4): distributions with their losses, samples and predictions.
+
+May import: `ops`. Every method works elementwise over leading axes. `key=None` takes the mode instead of a
+sample, which is how evaluation is made deterministic and how the reference's numbers are compared with.
+"""
+
+from abc import abstractmethod
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from reverie.ops import decode_two_hot, neighbours, symexp_bins, symlog, two_hot_loss
+
+Key = PRNGKeyArray | None
+BINS = symexp_bins(255)
+
+
+class Output(eqx.Module):
+    """A prediction of one target, with the loss that trains it."""
+
+    @abstractmethod
+    def loss(self, target: Array) -> Array:
+        """Negative log-likelihood or squared error, summed over the event's axes."""
+
+    @abstractmethod
+    def prediction(self) -> Array:
+        """The single best guess, in the target's own units."""
+
+
+class Categorical(eqx.Module):
+    """Integers 0 … K-1 with the given logits; `unimix` is the share of a uniform distribution mixed in."""
+
+    logits: Float[Array, "*batch classes"]
+    unimix: float = eqx.field(static=True, default=0.0)
+
+    @property
+    def log_probs(self) -> Float[Array, "*batch classes"]:
+        log_probs = jax.nn.log_softmax(self.logits.astype(jnp.float32), axis=-1)
+        if not self.unimix:
+            return log_probs
+        return jnp.log((1 - self.unimix) * jnp.exp(log_probs) + self.unimix / self.logits.shape[-1])
+
+    @property
+    def probs(self) -> Float[Array, "*batch classes"]:
+        return jnp.exp(self.log_probs)
+
+    def mode(self) -> Int[Array, "*batch"]:
+        return jnp.argmax(self.logits, axis=-1)
+
+    def sample(self, key: Key) -> Int[Array, "*batch"]:
+        """By inverse CDF: one uniform number per draw, where Gumbel's trick needs K of them and K logarithms."""
+        if key is None:
+            return self.mode()
+        cumulative = jnp.cumsum(self.probs, axis=-1)
+        uniform = jax.random.uniform(key, self.logits.shape[:-1])[..., None] * cumulative[..., -1:]
+        return jnp.sum(cumulative <= uniform, axis=-1).clip(0, self.logits.shape[-1] - 1)
+
+    def log_prob(self, value: Int[Array, "*batch"]) -> Float[Array, "*batch"]:
+        return jnp.sum(jax.nn.one_hot(value, self.logits.shape[-1]) * self.log_probs, axis=-1)
+
+    def entropy(self) -> Float[Array, "*batch"]:
+        return -jnp.sum(self.probs * self.log_probs, axis=-1)
+
+    def divergence(self, other: "Categorical") -> Float[Array, "*batch"]:
+        """KL(self ‖ other) in nats."""
+        return jnp.sum(self.probs * (self.log_probs - other.log_probs), axis=-1)
+
+    def straight_through(self, sample: Int[Array, "*batch"]) -> Float[Array, "*batch classes"]:
+        """The sample as one-hot, with the gradient of the probabilities: sg(onehot) + p - sg(p)."""
+        one_hot = jax.nn.one_hot(sample, self.logits.shape[-1])
+        return jax.lax.stop_gradient(one_hot) + (self.probs - jax.lax.stop_gradient(self.probs))
+
+
+class BoundedNormal(eqx.Module):
+    """Normal(tanh(mean), 0.9 · sigmoid(std + 2) + 0.1) from raw network outputs."""
+
+    raw_mean: Float[Array, "*batch size"]
+    raw_std: Float[Array, "*batch size"]
+
+    @property
+    def mean(self) -> Float[Array, "*batch size"]:
+        return jnp.tanh(self.raw_mean.astype(jnp.float32))
+
+    @property
+    def std(self) -> Float[Array, "*batch size"]:
+        return 0.9 * jax.nn.sigmoid(self.raw_std.astype(jnp.float32) + 2) + 0.1
+
+    def mode(self) -> Float[Array, "*batch size"]:
+        return self.mean
+
+    def sample(self, key: Key) -> Float[Array, "*batch size"]:
+        if key is None:
+            return self.mode()
+        return self.mean + self.std * jax.random.normal(key, self.raw_mean.shape)
+
+    def log_prob(self, value: Float[Array, "*batch size"]) -> Float[Array, "*batch size"]:
+        z = (value.astype(jnp.float32) - self.mean) / self.std
+        return -0.5 * jnp.square(z) - jnp.log(self.std) - 0.5 * np.log(2 * np.pi).item()
+
+    def entropy(self) -> Float[Array, "*batch size"]:
+        return jnp.log(self.std) + 0.5 * np.log(2 * np.pi * np.e).item()
+
+
+class TwoHot(Output):
+    """A real number as logits over 255 exponentially spaced bins, which lie on `axis`."""
+
+    logits: Float[Array, "..."]
+    axis: int = eqx.field(static=True, default=-1)
+
+    def loss(self, *targets: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+        """Cross-entropy with the two-hot target, which gets no gradient; of several targets, the sum."""
+        stop = jax.lax.stop_gradient
+        near = tuple(neighbours(stop(target.astype(jnp.float32)), BINS) for target in targets)
+        return two_hot_loss(self.logits.astype(jnp.float32), near, self.axis)
+
+    def prediction(self) -> Float[Array, "*batch"]:
+        return decode_two_hot(jax.nn.softmax(self.logits.astype(jnp.float32), axis=self.axis), BINS, self.axis)
+
+
+class Bernoulli(Output):
+    """A probability from one logit."""
+
+    logit: Float[Array, "*batch"]
+
+    def loss(self, target: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+        """Binary cross-entropy; the target may be any number from 0 to 1."""
+        logit = self.logit.astype(jnp.float32)
+        return -(target * jax.nn.log_sigmoid(logit) + (1 - target) * jax.nn.log_sigmoid(-logit))
+
+    def prediction(self) -> Float[Array, "*batch"]:
+        return jax.nn.sigmoid(self.logit.astype(jnp.float32))
+
+
+class SymlogVector(Output):
+    """A vector in symlog space with squared error; `events` is the number of axes of one vector."""
+
+    value: Float[Array, "..."]
+    events: int = eqx.field(static=True)
+
+    def loss(self, target: Float[Array, "..."]) -> Float[Array, "..."]:
+        error = self.value.astype(jnp.float32) - symlog(target.astype(jnp.float32))
+        return _sum_events(jnp.square(error), self.events)
+
+    def prediction(self) -> Float[Array, "..."]:
+        """In symlog space, as the network predicts it; apply `symexp` for the vector's own units."""
+        return self.value.astype(jnp.float32)
+
+
+class ImageMean(Output):
+    """Pixels between 0 and 1 with squared error against uint8 images / 255."""
+
+    value: Float[Array, "*batch h w c"]
+
+    def loss(self, target: Array) -> Float[Array, "*batch"]:
+        error = self.value.astype(jnp.float32) - target.astype(jnp.float32) / 255
+        return _sum_events(jnp.square(error), 3)
+
+    def prediction(self) -> Float[Array, "*batch h w c"]:
+        return self.value.astype(jnp.float32)
+
+
+class Classes(Output):
+    """Independent categoricals, one per entry of a discrete observation."""
+
+    logits: Float[Array, "... classes"]
+    events: int = eqx.field(static=True)
+
+    def loss(self, target: Int[Array, "..."]) -> Float[Array, "..."]:
+        return _sum_events(-Categorical(self.logits).log_prob(target), self.events)
+
+    def prediction(self) -> Int[Array, "..."]:
+        return Categorical(self.logits).mode()
+
+
+def _sum_events(x: Array, events: int) -> Array:
+    return jnp.sum(x, axis=tuple(range(x.ndim - events, x.ndim)))

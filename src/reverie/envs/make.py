@@ -1,0 +1,128 @@
+"""An environment by its name, with errors that say what to do.
+
+May import: nothing of Reverie; Gymnasium.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import warnings
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.envs.registration import find_highest_version, parse_env_id
+
+EnvLike = str | Callable[..., gym.Env[Any, Any]] | gym.Env[Any, Any]
+"""A name, a function that makes an environment, or an environment."""
+
+
+class UnknownEnvironmentError(ValueError):
+    """No environment has this name; the message has the closest ones."""
+
+
+class MissingDependencyError(ImportError):
+    """An environment exists, but a package that it needs is not installed; the message has the command."""
+
+
+def make_env(env: EnvLike, **kwargs: Any) -> gym.Env[Any, Any]:
+    """Make one environment.
+
+    Args:
+        env: one of
+            - the id of a registered environment: "CartPole-v1", also with the prefix "gym/";
+            - "module:Name-v0", where importing the module registers the id;
+            - "module:factory", a function or class in a module that can be imported;
+            - a function or class that returns a Gymnasium environment;
+            - an environment, which is returned as it is.
+        **kwargs: go to whatever makes the environment, for instance render_mode="rgb_array".
+
+    Raises:
+        UnknownEnvironmentError: no environment, module or factory has this name.
+        MissingDependencyError: a package that the environment needs is not installed.
+        TypeError: what was given or made is no Gymnasium environment, or an environment was given kwargs.
+    """
+    if isinstance(env, gym.Env):
+        if kwargs:
+            raise TypeError(f"an environment that exists already takes no arguments, got {sorted(kwargs)}")
+        return env
+    if not isinstance(env, str) and not callable(env):
+        raise TypeError(
+            f"expected an environment's name, a function that makes one or a gymnasium.Env, got {env!r}"
+        )
+    try:
+        made = _make_named(env, kwargs) if isinstance(env, str) else env(**kwargs)
+    except (gym.error.DependencyNotInstalled, ModuleNotFoundError) as error:
+        raise MissingDependencyError(_how_to_install(env, error)) from error
+    if not isinstance(made, gym.Env):
+        raise TypeError(
+            f"{env!r} made a {type(made).__module__}.{type(made).__name__}, which is no gymnasium.Env: "
+            "derive from gymnasium.Env, or convert an old Gym environment with the package shimmy"
+        )
+    return made
+
+
+def _make_named(name: str, kwargs: dict[str, Any]) -> Any:
+    name = name.removeprefix("gym/")
+    module_name, _, attribute = name.rpartition(":")
+    module = _import(module_name) if module_name else None
+    factory = getattr(module, attribute, None)
+    if callable(factory):
+        return factory(**kwargs)
+    if not _is_registered(attribute):
+        raise UnknownEnvironmentError(
+            f"There is no environment {name!r}{_suggestion(attribute, module)}: give the id of a registered "
+            "Gymnasium environment, 'package:Name-v0' to import the package that registers it, or "
+            "'module:factory'."
+        )
+    with warnings.catch_warnings():
+        # That there are newer versions of an environment is no news to someone who names this one.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.filterwarnings("ignore", ".*Using the latest versioned environment")
+        # Gymnasium's checker warns at length; Reverie checks spaces, observations and rewards itself.
+        return gym.make(attribute, disable_env_checker=True, **kwargs)
+
+
+def _import(module_name: str) -> ModuleType:
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if module_name != missing and not module_name.startswith(f"{missing}."):
+            raise  # the module is there, but something that it imports isn't
+        raise UnknownEnvironmentError(
+            f"There is no module {missing!r} to take an environment from: "
+            "install the package that has it, or put its folder on PYTHONPATH."
+        ) from error
+
+
+def _is_registered(name: str) -> bool:
+    """Whether Gymnasium knows this id; without a version it takes the latest one."""
+    if name in gym.registry:
+        return True
+    try:
+        namespace, bare, version = parse_env_id(name)
+    except gym.error.Error:  # no id at all
+        return False
+    return version is None and find_highest_version(namespace, bare) is not None
+
+
+def _suggestion(name: str, module: ModuleType | None) -> str:
+    """What was perhaps meant: the closest ids, and the closest names in the module."""
+    shown = {id_.lower(): id_ for id_ in gym.registry}
+    if module is not None:
+        shown |= {key.lower(): f"{module.__name__}:{key}" for key in vars(module)}
+    close = [repr(shown[match]) for match in difflib.get_close_matches(name.lower(), shown, n=2)]
+    return f" (did you mean {' or '.join(close)}?)" if close else ""
+
+
+def _how_to_install(env: Any, error: Exception) -> str:
+    """One sentence from Gymnasium's message, or from the name of the module that Python missed."""
+    if isinstance(error, gym.error.DependencyNotInstalled):
+        message = str(error).rstrip(".")
+        hint = "" if "pip install" in message else '; run `pip install "gymnasium[all]"`'
+        return f"{env!r} needs a package: {message}{hint}."
+    package = (getattr(error, "name", None) or "?").partition(".")[0]
+    return f"{env!r} needs the package {package!r}, which is not installed; run `pip install {package}`."

@@ -1,0 +1,38 @@
+"""Block-diagonal linear layer (section 2): G small products instead of one large one."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from reverie.nn.init import scaled_normal
+from reverie.nn.precision import align
+
+
+class BlockLinear(eqx.Module):
+    """Each of G blocks sees its own slice of `x`, and all of `shared`; W is (G, in/G, out/G).
+
+    With `shared`, a block's input is concat(its slice of x, shared). The product is computed in two parts so
+    that `shared` is multiplied once with all blocks' weights instead of being copied G times.
+    """
+
+    weight: Float[Array, "blocks inputs outputs"]
+    bias: Float[Array, " features"]
+
+    def __init__(self, inputs: int, outputs: int, blocks: int, *, key: PRNGKeyArray, shared: int = 0):
+        if inputs % blocks or outputs % blocks:
+            raise ValueError(f"BlockLinear needs inputs {inputs} and outputs {outputs} divisible by {blocks} blocks.")
+        width = inputs // blocks + shared
+        self.weight = scaled_normal(key, (blocks, width, outputs // blocks), fan_in=blocks * width)
+        self.bias = jnp.zeros((outputs,))
+
+    def __call__(
+        self, x: Float[Array, "*batch inputs"], shared: Float[Array, "*batch shared"] | None = None
+    ) -> Float[Array, "*batch outputs"]:
+        blocks = self.weight.shape[0]
+        x = x.astype(self.weight.dtype).reshape((*x.shape[:-1], blocks, -1))
+        own = x.shape[-1]
+        y = jnp.einsum("...gi,gio->...go", x, self.weight[:, :own])
+        y = y.reshape((*y.shape[:-2], -1))
+        if shared is not None:
+            y = y + shared @ jnp.moveaxis(self.weight[:, own:], 0, 1).reshape((shared.shape[-1], -1))
+        return y + align(self.bias, y)

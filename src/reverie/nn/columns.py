@@ -1,0 +1,54 @@
+"""The same layers on feature-major arrays (features, N): one column per example, y = Wᵀ x.
+
+On a CPU this is about twice as fast inside a recurrence: splitting features into blocks and gates is free, and norms
+reduce over the outer axis, so that the inner loop runs along N. Accelerators prefer the textbook layout, rows. Each
+function takes a layer of this package and applies its parameters; nothing has parameters of its own.
+
+May import: the layers beside it.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from reverie.nn.block_linear import BlockLinear
+from reverie.nn.linear import Linear
+from reverie.nn.norm import EPSILON, RMSNorm
+from reverie.nn.trunk import Trunk, TrunkLayer
+
+
+def linear(layer: Linear, x: Float[Array, "inputs n"]) -> Float[Array, "outputs n"]:
+    """Wᵀ x + b."""
+    return layer.weight.T @ x.astype(layer.weight.dtype) + layer.bias[:, None]
+
+
+def block_linear(
+    layer: BlockLinear, x: Float[Array, "inputs n"], shared: Float[Array, "shared n"] | None = None
+) -> Float[Array, "outputs n"]:
+    """Every block's own slice of x, and all of `shared`, as `BlockLinear` does it."""
+    blocks, _, width = layer.weight.shape
+    x = x.astype(layer.weight.dtype).reshape((blocks, -1, x.shape[-1]))
+    own = x.shape[1]
+    y = jnp.einsum("gin,gio->gon", x, layer.weight[:, :own]).reshape((blocks * width, -1))
+    if shared is not None:
+        y = y + jnp.moveaxis(layer.weight[:, own:], 0, 1).reshape((shared.shape[0], -1)).T @ shared
+    return y + layer.bias[:, None]
+
+
+def rms_norm(layer: RMSNorm, x: Float[Array, "features n"]) -> Float[Array, "features n"]:
+    """RMSNorm of each column, in float32."""
+    wide = x.astype(jnp.float32)
+    inverse = jax.lax.rsqrt(jnp.mean(jnp.square(wide), axis=0, keepdims=True) + EPSILON)
+    return (wide * inverse * layer.scale.astype(jnp.float32)[:, None]).astype(x.dtype)
+
+
+def trunk_layer(layer: TrunkLayer, x: Float[Array, "inputs n"]) -> Float[Array, "outputs n"]:
+    """Linear, RMSNorm, SiLU."""
+    return jax.nn.silu(rms_norm(layer.norm, linear(layer.linear, x)))
+
+
+def trunk(trunk: Trunk, x: Float[Array, "inputs n"]) -> Float[Array, "units n"]:
+    """All layers in turn."""
+    for layer in trunk.layers:
+        x = trunk_layer(layer, x)
+    return x

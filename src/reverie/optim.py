@@ -1,0 +1,48 @@
+"""The optimiser (section 4): AGC, LaProp and warm-up as one Optax chain. May import: Optax only."""
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array
+
+
+def adaptive_gradient_clipping(clip: float, floor: float) -> optax.GradientTransformation:
+    """Scale each tensor's gradient by 1 / max(1, ‖g‖ / (clip · max(floor, ‖p‖))).
+
+    Per tensor, as DreamerV3 does; Optax's own is per output unit.
+    """
+
+    def update(updates: optax.Updates, state: optax.OptState, params: optax.Params | None = None) -> tuple:
+        if params is None:
+            raise ValueError("Adaptive gradient clipping compares gradients with parameters; pass `params`.")
+
+        def scale(gradient: Array, parameter: Array) -> Array:
+            limit = clip * jnp.maximum(floor, jnp.linalg.norm(parameter.ravel()))
+            return gradient / jnp.maximum(1.0, jnp.linalg.norm(gradient.ravel()) / limit)
+
+        return jax.tree.map(scale, updates, params), state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+
+
+def laprop(
+    learning_rate: float,
+    *,
+    warmup: int,
+    clip: float,
+    clip_floor: float,
+    decay_rms: float,
+    decay_momentum: float,
+    epsilon: float,
+) -> optax.GradientTransformation:
+    """AGC, RMS scaling, momentum on the result, and a linear warm-up from 0 over `warmup` updates.
+
+    The first update has learning rate 0, update n has `learning_rate · min(1, n / warmup)`.
+    """
+    schedule = optax.linear_schedule(0.0, learning_rate, warmup) if warmup else learning_rate
+    return optax.chain(
+        adaptive_gradient_clipping(clip, clip_floor),
+        optax.scale_by_rms(decay_rms, eps=epsilon, eps_in_sqrt=False, bias_correction=True),
+        optax.ema(decay_momentum, debias=True),
+        optax.scale_by_learning_rate(schedule),
+    )

@@ -1,0 +1,46 @@
+"""Model sizes and suites, as data over `config`. May import: `config`."""
+
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from reverie.config import Config, EnvConfig, ModelConfig, ReplayConfig, RunConfig
+
+
+def _size(deter: int, hidden: int, classes: int, depth: int, units: int) -> ModelConfig:
+    return ModelConfig(deter=deter, hidden=hidden, classes=classes, depth=depth, units=units)
+
+
+SIZES = MappingProxyType(
+    {
+        "size1m": _size(512, 64, 4, 4, 64),
+        "size12m": _size(2048, 256, 16, 16, 256),
+        "size25m": _size(3072, 384, 24, 24, 384),
+        "size50m": _size(4096, 512, 32, 32, 512),
+        "size100m": _size(6144, 768, 48, 48, 768),
+        "size200m": _size(8192, 1024, 64, 64, 1024),
+        "size400m": _size(12288, 1536, 96, 96, 1536),
+    }
+)
+"""The published sizes (section 2), by the rough number of parameters."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What differs between suites (section 5's table); everything else is fixed."""
+
+    train_ratio: float
+    envs: int
+
+
+SUITES = MappingProxyType({"gymnasium": Suite(train_ratio=512, envs=4)})
+"""Settings per suite. The paper has none for Gymnasium's own tasks; these are the proprioceptive ones, made thrifty."""
+
+
+DEMO = replace(
+    Config(),
+    model=ModelConfig(deter=128, hidden=32, classes=8, depth=4, units=64, groups=8),
+    replay=ReplayConfig(batch=16, length=32),
+    env=EnvConfig(envs=8),
+    run=RunConfig(train_ratio=64),
+)
+"""For the demo alone: a smaller model and shorter sequences than the paper's, to be quick on a laptop."""

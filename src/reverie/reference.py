@@ -1,0 +1,147 @@
+"""Names of the reference implementation for our parameters, so that its published arrays load here and ours there.
+
+May import: `learner` and below. The shapes agree as they are; only names differ.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from reverie.learner import LearnerState
+from reverie.ops import ReturnScale
+
+Tree = TypeVar("Tree")
+
+# Our path, as a regular expression → the reference's. The first match wins; order is from particular to general.
+MODULES = [
+    (r"world_model\.encoder\.vectors\.layers\[(\d)\]\.linear", r"enc/mlp\1"),
+    (r"world_model\.encoder\.vectors\.layers\[(\d)\]\.norm", r"enc/mlp\1norm"),
+    (r"world_model\.encoder\.images\.convs\[(\d)\]", r"enc/cnn\1"),
+    (r"world_model\.encoder\.images\.norms\[(\d)\]", r"enc/cnn\1norm"),
+    (r"world_model\.rssm\.deter_in\.linear", r"dyn/dynin0"),
+    (r"world_model\.rssm\.deter_in\.norm", r"dyn/dynin0norm"),
+    (r"world_model\.rssm\.stoch_in\.linear", r"dyn/dynin1"),
+    (r"world_model\.rssm\.stoch_in\.norm", r"dyn/dynin1norm"),
+    (r"world_model\.rssm\.action_in\.linear", r"dyn/dynin2"),
+    (r"world_model\.rssm\.action_in\.norm", r"dyn/dynin2norm"),
+    (r"world_model\.rssm\.hidden", r"dyn/dynhid0"),
+    (r"world_model\.rssm\.hidden_norm", r"dyn/dynhid0norm"),
+    (r"world_model\.rssm\.gates", r"dyn/dyngru"),
+    (r"world_model\.rssm\.prior_trunk\.layers\[(\d)\]\.linear", r"dyn/prior\1"),
+    (r"world_model\.rssm\.prior_trunk\.layers\[(\d)\]\.norm", r"dyn/prior\1norm"),
+    (r"world_model\.rssm\.prior_out", r"dyn/priorlogit"),
+    (r"world_model\.rssm\.posterior_trunk\.linear", r"dyn/obs0"),
+    (r"world_model\.rssm\.posterior_trunk\.norm", r"dyn/obs0norm"),
+    (r"world_model\.rssm\.posterior_out", r"dyn/obslogit"),
+    (r"world_model\.decoder\.vectors\.trunk\.layers\[(\d)\]\.(linear|norm)", r"dec/mlp/\2\1"),
+    (r"world_model\.decoder\.vectors\.heads\['(.+)'\]", r"dec/vec/\1/pred"),
+    (r"world_model\.decoder\.images\.from_deter", r"dec/sp0"),
+    (r"world_model\.decoder\.images\.stoch_trunk\.linear", r"dec/sp1"),
+    (r"world_model\.decoder\.images\.stoch_trunk\.norm", r"dec/sp1norm"),
+    (r"world_model\.decoder\.images\.from_stoch", r"dec/sp2"),
+    (r"world_model\.decoder\.images\.norm", r"dec/spnorm"),
+    (r"world_model\.decoder\.images\.convs\[(\d)\]", r"dec/conv\1"),
+    (r"world_model\.decoder\.images\.norms\[(\d)\]", r"dec/conv\1norm"),
+    (r"world_model\.decoder\.images\.output", r"dec/imgout"),
+    (r"world_model\.reward_head\.trunk\.layers\[(\d)\]\.(linear|norm)", r"rew/mlp/\2\1"),
+    (r"world_model\.reward_head\.out", r"rew/head/logits"),
+    (r"world_model\.continue_head\.trunk\.layers\[(\d)\]\.(linear|norm)", r"con/mlp/\2\1"),
+    (r"world_model\.continue_head\.out", r"con/head/logit"),
+    (r"actor\.trunk\.layers\[(\d)\]\.(linear|norm)", r"pol/mlp/\2\1"),
+    (r"actor\.heads\['(.+)'\]\['std'\]", r"pol/head/\1/stddev"),
+    (r"actor\.heads\['(.+)'\]\['(.+)'\]", r"pol/head/\1/\2"),
+    (r"critic\.trunk\.layers\[(\d)\]\.(linear|norm)", r"val/mlp/\2\1"),
+    (r"critic\.out", r"val/head/logits"),
+]
+PARAMETERS = {"weight": "kernel", "bias": "bias", "scale": "scale"}
+DECODER_STAGES = 3  # the reference counts the decoder's convolutions from the image backwards
+
+
+def names(networks: Any) -> list[str]:
+    """The reference's name of each leaf, in the order of `jax.tree.leaves(networks)`."""
+    discrete = {
+        name for name, feature in networks.world_model.encoder.features if hasattr(feature, "classes")
+    }
+    paths = jax.tree_util.tree_flatten_with_path(networks)[0]
+    return [_name(jax.tree_util.keystr(path).removeprefix("."), discrete) for path, _ in paths]
+
+
+def _name(path: str, discrete: set[str]) -> str:
+    module, parameter = path.rsplit(".", 1)
+    for pattern, replacement in MODULES:
+        if match := re.fullmatch(pattern, module):
+            name = match.expand(replacement)
+            if name.startswith("dec/conv"):
+                name = re.sub(r"\d", lambda digit: str(DECODER_STAGES - 1 - int(digit[0])), name)
+            if name.startswith("dec/vec/") and match[1] in discrete:
+                name = name.removesuffix("pred") + "logits"
+            return f"{name}/{PARAMETERS[parameter]}"
+    raise ValueError(f"The reference implementation has no parameter that corresponds to {path}.")
+
+
+def export(tree: Any, networks: Any = None) -> dict[str, np.ndarray]:
+    """Arrays of a tree of networks' structure (parameters, gradients, moments) by the reference's names."""
+    leaves = jax.tree.leaves(tree)
+    return {name: np.asarray(leaf) for name, leaf in zip(names(networks or tree), leaves, strict=True)}
+
+
+def load(networks: Tree, arrays: Mapping[str, np.ndarray]) -> Tree:
+    """The networks with the parameters of that name; a ValueError if one is missing or has another shape."""
+    leaves, structure = jax.tree.flatten(networks)
+    loaded = []
+    for name, leaf in zip(names(networks), leaves, strict=True):
+        if name not in arrays:
+            raise ValueError(f"The arrays lack '{name}', shape {leaf.shape}; were they saved for other spaces?")
+        if arrays[name].shape != leaf.shape:
+            raise ValueError(
+                f"'{name}' has shape {arrays[name].shape} but this agent needs {leaf.shape}; "
+                "the model size or the spaces differ."
+            )
+        loaded.append(jnp.asarray(arrays[name], leaf.dtype))
+    return jax.tree.unflatten(structure, loaded)
+
+
+def export_state(state: LearnerState) -> dict[str, np.ndarray]:
+    """Parameters, slow critic and return scale by the reference's names."""
+    slow = _as_networks(state)
+    return {
+        **export(state.networks),
+        **{"slow" + name: array for name, array in export(slow).items() if name.startswith("val/")},
+        "slowval_count/value": np.asarray(state.updates),
+        "retnorm/lo/value": np.asarray(state.return_scale.low),
+        "retnorm/hi/value": np.asarray(state.return_scale.high),
+    }
+
+
+def load_state(state: LearnerState, arrays: Mapping[str, np.ndarray]) -> LearnerState:
+    """The state with the arrays' parameters, slow critic and return scale; the optimiser's state stays."""
+    slow_names = {
+        "val" + name.removeprefix("slowval"): array for name, array in arrays.items() if name.startswith("slowval/")
+    }
+    networks = load(state.networks, arrays)
+    scale = ReturnScale(jnp.asarray(arrays["retnorm/lo/value"]), jnp.asarray(arrays["retnorm/hi/value"]))
+    slow_critic = load(state.networks, {**arrays, **slow_names}).critic
+    return state._replace(networks=networks, slow_critic=slow_critic, return_scale=scale)
+
+
+def export_optimizer(state: LearnerState) -> dict[str, np.ndarray]:
+    """Step counts, second moments and momentum by the reference's names."""
+    _, rms, momentum, schedule = state.optimizer
+    return {
+        "step/value": np.asarray(state.updates),
+        "state/1/0": np.asarray(rms.count),
+        **{f"state/1/1/{name}": array for name, array in export(rms.nu, state.networks).items()},
+        "state/2/0": np.asarray(momentum.count),
+        **{f"state/2/1/{name}": array for name, array in export(momentum.ema, state.networks).items()},
+        "state/3/count": np.asarray(schedule.count),
+    }
+
+
+def _as_networks(state: LearnerState) -> Any:
+    import equinox as eqx
+
+    return eqx.tree_at(lambda networks: networks.critic, state.networks, state.slow_critic)

@@ -1,0 +1,261 @@
+"""Uniform sequence replay with an online queue and stored latents (Section 5 of the algorithm document).
+
+May import: `experience` and the rest of this room.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from reverie.experience import Experience
+from reverie.replay.layout import Layout
+from reverie.replay.online import OnlineQueue
+from reverie.replay.streams import Streams
+
+Array = np.ndarray | jax.Array
+
+
+class Rows(NamedTuple):
+    """Where the sequences of a sample stand: b is the records first[b], first[b] + 1, … of stream[b]."""
+
+    stream: np.ndarray  # (B,) int64
+    first: np.ndarray  # (B,) int64, id of the context record, counted from the stream's start
+
+
+class Sample(NamedTuple):
+    """A batch of sequences, in arrays of its own."""
+
+    experience: Experience  # leaves (B, T + 1, ...); the first record is the context
+    rows: Rows
+
+
+class Replay:
+    """Keeps the newest records of N environments and draws sequences of T + 1 from them (Section 5).
+
+    One stream per environment. Sequences never mix streams but may cross episode borders. Not thread-safe.
+
+    Args:
+        template: one record, without leading axes: gives shape and dtype of each leaf.
+        capacity: records held over all streams; each stream holds `capacity // num_envs`.
+        num_envs: streams, N.
+        sequence: records per sequence, T + 1: one of context and T to train on.
+        online: whether freshly collected sequences are handed out first, each once.
+        seed: of the draws.
+        segment: records per stream that are allocated at a time.
+
+    Raises:
+        ValueError: where no sequence would fit.
+    """
+
+    def __init__(
+        self,
+        template: Experience,
+        *,
+        capacity: int,
+        num_envs: int,
+        sequence: int,
+        online: bool = True,
+        seed: int = 0,
+        segment: int = 1024,
+    ) -> None:
+        if num_envs < 1 or segment < 1:
+            raise ValueError(f"num_envs is {num_envs} and segment {segment}; both must be at least 1.")
+        if sequence < 2:
+            raise ValueError(f"sequence is {sequence}, must be at least 2: a context and one to train on.")
+        length = capacity // num_envs
+        if length < sequence:
+            raise ValueError(
+                f"capacity is {capacity}: over {num_envs} streams that is {length} records each, less than "
+                f"one sequence of {sequence}. Use a capacity of at least {num_envs * sequence}."
+            )
+        self._num_envs = num_envs
+        self._sequence = sequence
+        self._segment = segment
+        self._layout = Layout(template)
+        self._streams = Streams(self._layout, num_envs, length, segment)
+        self._online = OnlineQueue(num_envs, sequence) if online else None
+        self._generator = np.random.Generator(np.random.PCG64(seed))
+
+    def __len__(self) -> int:
+        """Records held, over all streams."""
+        return self._num_envs * self._streams.held
+
+    @property
+    def num_sequences(self) -> int:
+        """Start positions to draw from, over all streams: the windows of T + 1 records that are held."""
+        return self._num_envs * self._starts
+
+    @property
+    def _starts(self) -> int:
+        return max(0, self._streams.held - self._sequence + 1)
+
+    def ready(self) -> bool:
+        """Whether a sample, of any batch size, can be drawn."""
+        return self._starts > 0
+
+    @property
+    def nbytes_per_record(self) -> int:
+        """Bytes of one record."""
+        return self._layout.nbytes
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes allocated now, in whole segments."""
+        return self._streams.nbytes
+
+    @property
+    def nbytes_full(self) -> int:
+        """Bytes allocated once every stream is full."""
+        return self._layout.nbytes * self._num_envs * self._streams.length
+
+    def add(self, record: Experience) -> None:
+        """Appends one record to each stream, leaves (N, ...).
+
+        Where an episode begins though the one before has not ended, the environment was restarted: the record
+        before is marked `is_last`, so that no return is carried across. Its `is_terminal` stays.
+
+        Raises:
+            ValueError: where keys, shape or dtype of a leaf differ from the template's, naming the leaf.
+        """
+        record = self._layout.check(record, self._num_envs)
+        count = self._streams.count
+        for stored, slots, _ in self._streams.runs(max(0, count - 1), count):
+            stored.is_last[:, slots] |= record.is_first[:, None]
+        self._streams.append(record)
+
+    def sample(self, batch: int) -> Sample:
+        """Draws B = `batch` sequences: first those of the online queue, then uniformly over all starts.
+
+        Returns arrays that are allocated anew each time: a device may still be reading the ones before.
+
+        Raises:
+            RuntimeError: where a stream holds fewer than T + 1 records.
+        """
+        if not self.ready():
+            raise RuntimeError(
+                f"Nothing to sample yet: each stream holds {self._streams.held} records and a sequence needs "
+                f"{self._sequence}. Add more before sampling; ready() tells when."
+            )
+        rows = self._draw(batch)
+        experience = self._layout.empty(batch, self._sequence)
+        for index, (stream, first) in enumerate(_pairs(rows)):
+            self._streams.read(stream, first, experience, index)
+        return Sample(experience, rows)
+
+    def _draw(self, batch: int) -> Rows:
+        oldest, count = self._streams.oldest, self._streams.count
+        fresh = self._online.take(batch, oldest, count) if self._online else []
+        uniform = self._generator.integers(self.num_sequences, size=batch - len(fresh))
+        stream, start = np.divmod(uniform, self._starts)
+        fresh_stream, fresh_first = np.array(fresh, np.int64).reshape(-1, 2).T
+        return Rows(np.concatenate([fresh_stream, stream]), np.concatenate([fresh_first, oldest + start]))
+
+    def write_latents(self, rows: Rows, deter: Array, stoch: Array) -> None:
+        """Stores the latents that an update computed for a sample, for later sequences to start from.
+
+        Records that have been overwritten since are skipped. Where sequences of the batch overlap, the later
+        one wins.
+
+        Args:
+            rows: the sample's.
+            deter: (B, T, D), of the records after the context, which keeps its own. Cast to the stored dtype.
+            stoch: (B, T, S) class indices, likewise.
+
+        Raises:
+            ValueError: where a shape is another one.
+        """
+        trained = self._sequence - 1
+        deter, stoch = np.asarray(deter), np.asarray(stoch)
+        for name, values in (("deter", deter), ("stoch", stoch)):
+            expected = (len(rows.first), trained, *self._layout.shape(name))
+            if values.shape != expected:
+                raise ValueError(f"`{name}` is {values.shape}, expected {expected}: without the context.")
+        for (stream, context), new_deter, new_stoch in zip(_pairs(rows), deter, stoch, strict=True):
+            first = context + 1
+            gone = max(0, self._streams.oldest - first)
+            for stored, slots, part in self._streams.runs(first + gone, first + trained):
+                stored.deter[stream, slots] = new_deter[gone:][part]
+                stored.stoch[stream, slots] = new_stoch[gone:][part]
+
+    def state(self, *, copy: bool = True) -> dict[str, Any]:
+        """All that a checkpoint needs: nested dicts of ints and numpy arrays.
+
+        With `copy=False` the records share the replay's memory, so that a large one need not fit twice: write
+        them out before the next `add` or `write_latents`.
+        """
+        oldest, count = self._streams.oldest, self._streams.count
+        records = {
+            f"{oldest + part.start:012d}": _slots(stored, slots, copy)._asdict()
+            for stored, slots, part in self._streams.runs(oldest, count)
+        }
+        return {
+            "num_envs": self._num_envs,
+            "oldest": oldest,
+            "count": count,
+            "records": records,  # id of the first → leaves (N, time, ...)
+            "generator": _pack_generator(self._generator),
+        } | ({"online": self._online.contexts.copy()} if self._online else {})
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from a `state`: with the same arguments, the samples to come are the same bit for bit.
+
+        Capacity, sequence and segment may differ from the saved replay's; the newest records that fit are
+        kept. If it had no online queue, all its records count as trained on. Where this raises, nothing has
+        changed.
+
+        Raises:
+            ValueError: where the state has another number of streams, or records of another template.
+        """
+        if (saved := int(state["num_envs"])) != self._num_envs:
+            raise ValueError(
+                f"The saved replay has {saved} streams, this one has {self._num_envs}. "
+                f"Restore with num_envs={saved}, or start with an empty replay."
+            )
+        streams = Streams(self._layout, self._num_envs, self._streams.length, self._segment)
+        for first, leaves in sorted(state["records"].items()):
+            streams.write(int(first), self._check_saved(Experience(**leaves)))
+        streams.oldest = int(state["oldest"])
+        streams.advance(int(state["count"]))
+        self._streams = streams
+        self._generator = _unpack_generator(state["generator"])
+        if self._online:
+            self._online.contexts[:] = state.get("online", max(0, streams.count - 1))
+
+    def _check_saved(self, records: Experience) -> Experience:
+        try:
+            return self._layout.check(records, self._num_envs, np.shape(records.reward)[1])
+        except ValueError as error:
+            raise ValueError(
+                f"The saved replay's records do not fit this one. {error} Restore with the environment and "
+                "the model size that it was saved with, or start with an empty replay."
+            ) from error
+
+
+def _pairs(rows: Rows) -> list[tuple[int, int]]:
+    return list(zip(rows.stream.tolist(), rows.first.tolist(), strict=True))
+
+
+def _slots(stored: Experience, slots: slice, copy: bool) -> Experience:
+    return jax.tree.map(lambda leaf: leaf[:, slots].copy() if copy else leaf[:, slots], stored)
+
+
+def _pack_generator(generator: np.random.Generator) -> np.ndarray:
+    """The state of a PCG64 generator, two integers of 128 bits and a spare draw, as (10,) uint32."""
+    state = generator.bit_generator.state
+    wide = state["state"]["state"], state["state"]["inc"]
+    words = [number >> shift & 0xFFFFFFFF for number in wide for shift in (0, 32, 64, 96)]
+    return np.array([*words, state["has_uint32"], state["uinteger"]], np.uint32)
+
+
+def _unpack_generator(packed: np.ndarray) -> np.random.Generator:
+    words = [int(word) for word in packed]
+    state, increment = (sum(word << 32 * i for i, word in enumerate(words[at : at + 4])) for at in (0, 4))
+    generator = np.random.Generator(np.random.PCG64())
+    generator.bit_generator.state = {
+        "bit_generator": "PCG64",
+        "state": {"state": state, "inc": increment},
+        "has_uint32": words[8],
+        "uinteger": words[9],
+    }
+    return generator

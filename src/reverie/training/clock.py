@@ -1,0 +1,37 @@
+"""Where a second goes. May import: nothing of Reverie."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+PARTS = ("env", "act", "data", "learn", "log")
+
+
+class Clock:
+    """Adds up the wall time spent in named parts of the loop."""
+
+    def __init__(self) -> None:
+        self._spent: dict[str, float] = defaultdict(float)
+        self._since = time.perf_counter()
+
+    @contextmanager
+    def measure(self, part: str) -> Iterator[None]:
+        """Count the time of the block towards a part."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._spent[part] += time.perf_counter() - start
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the last `shares`."""
+        return time.perf_counter() - self._since
+
+    def shares(self) -> dict[str, float]:
+        """Each part's share of the wall time since the last call, then starts anew."""
+        shares = {part: self._spent[part] / max(self.elapsed, 1e-9) for part in PARTS}
+        self._spent.clear()
+        self._since = time.perf_counter()
+        return shares

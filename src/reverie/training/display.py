@@ -1,0 +1,132 @@
+"""What a run shows on the terminal: what it understood, and how it goes. May import: nothing above `agent`."""
+
+import os
+import shutil
+from collections.abc import Mapping
+
+import jax
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from reverie.agent import Agent
+from reverie.learner import compute_dtype
+from reverie.presets import SUITES
+from reverie.replay import Replay
+from reverie.spaces import Continuous, Discrete, Feature, Image
+
+
+class Display:
+    """Prints to a terminal with a live line below, or plain lines where there is none."""
+
+    def __init__(self, steps: int, *, quiet: bool = False):
+        self.console = Console(quiet=quiet, highlight=False, soft_wrap=not os.isatty(1))
+        self._progress: Progress | None = None
+        if self.console.is_terminal and not quiet:
+            self._progress = Progress(
+                TextColumn("{task.completed:,} / {task.total:,} steps"),
+                BarColumn(bar_width=24),
+                TextColumn("{task.percentage:>3.0f}%"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[status]}"),
+                console=self.console,
+            )
+            self._task = self._progress.add_task("", total=steps, status="")
+            self._progress.start()
+        self._steps = steps
+
+    def note(self, text: str) -> None:
+        self.console.print(text)
+
+    def warn(self, text: str) -> None:
+        self.console.print(f"[yellow]Warning:[/] {text}")
+
+    def update(self, step: int, values: Mapping[str, float], returns: list[float]) -> None:
+        """The newest numbers: rates, time left, recent returns and where the time goes."""
+        rate = values["rate/env_steps"]
+        shares = " ".join(f"{name[5:]} {share:.0%}" for name, share in values.items() if name.startswith("time/"))
+        recent = f"return {sum(returns) / len(returns):.1f} (last {len(returns)})" if returns else "no episode yet"
+        speed = f"{rate:.1f} steps/s, {values['rate/updates']:.2f} updates/s"
+        loss = f", loss {values['opt/loss']:.3g}" if "opt/loss" in values else ""
+        line = f"{values['updates']:,.0f} updates · {speed} · {recent}{loss} · {shares}"
+        if self._progress is not None:
+            self._progress.update(self._task, completed=step, status=line)
+        else:
+            left = _duration((self._steps - step) / rate) if rate else "?"
+            self.console.print(f"step {step:,}/{self._steps:,} ({left} left) · {line}")
+
+    def close(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+
+def describe(agent: Agent, env: str, replay: Replay, steps: int) -> Table:
+    """What the run understood: spaces, keys, model, device, memory, pace."""
+    config, spaces = agent.config, agent.spaces
+    table = Table(title=f"Reverie · {env}", title_justify="left", show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for key, feature in spaces.observation.items():
+        way = "convolutions" if isinstance(feature, Image) else "vector trunk"
+        table.add_row("observes", f"{key}: {_feature(feature)} → {way}")
+    for key, feature in spaces.action.items():
+        head = "categorical" if isinstance(feature, Discrete) else "bounded normal"
+        table.add_row("acts", f"{key}: {_feature(feature)} → {head}")
+    model = config.model
+    table.add_row(
+        "model",
+        f"{agent.networks.parameter_count:,} parameters (deter {model.deter}, {model.groups}×{model.classes} classes, "
+        f"units {model.units})",
+    )
+    table.add_row("device", f"{jax.devices()[0].device_kind} ({jax.default_backend()}), {compute_dtype(model)}")
+    expected = min(steps, config.replay.capacity)
+    table.add_row(
+        "replay",
+        f"{replay.nbytes_per_record:,} bytes per step: {_bytes(expected * replay.nbytes_per_record)} for {steps:,} steps, "
+        f"at most {_bytes(replay.nbytes_full)} at its capacity of {config.replay.capacity:,}",
+    )
+    batch = config.replay.batch * config.replay.length
+    pace = config.run.train_ratio / batch
+    each = f"{pace:.3g} updates per env step" if pace >= 1 else f"an update every {1 / pace:.3g} env steps" if pace else "no updates"
+    table.add_row(
+        "pace",
+        f"train ratio {config.run.train_ratio:g}: {each} of {config.replay.batch} × {config.replay.length} steps, "
+        f"{config.env.envs} environments",
+    )
+    return table
+
+
+def cautions(agent: Agent) -> list[str]:
+    """What a user should know before waiting for a run."""
+    found = []
+    if jax.default_backend() == "cpu" and (shutil.which("nvidia-smi") or os.path.exists("/proc/driver/nvidia")):
+        found.append('this runs on the CPU although there is a GPU; install JAX for it with pip install "reverie[gpu]".')
+    ratio, usual = agent.config.run.train_ratio, SUITES["gymnasium"].train_ratio
+    if not usual / 8 <= ratio <= usual * 8:
+        far = "rarely, which wastes data" if ratio < usual else "very often, which takes long and may overfit"
+        found.append(f"a train ratio of {ratio:g} is far from the usual {usual:g}: it updates {far}.")
+    return found
+
+
+def _feature(feature: Feature) -> str:
+    shape = "×".join(map(str, feature.shape)) or "1"
+    match feature:
+        case Image():
+            return f"{shape} image"
+        case Continuous():
+            return f"{shape} number{'s' if shape != '1' else ''}"
+        case Discrete():
+            return f"{shape if shape != '1' else 'one'} of {feature.classes} classes"
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+def _duration(seconds: float) -> str:
+    hours, rest = divmod(int(seconds), 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"

@@ -1,0 +1,131 @@
+"""Evaluation: episodes with a fixed policy. May import: `agent`, `envs`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from reverie.agent import Agent, initial_carry, policy_step
+from reverie.envs import Environments
+from reverie.learner import compute_dtype
+
+FPS = 30
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Returns and lengths of finished episodes."""
+
+    returns: tuple[float, ...]
+    lengths: tuple[int, ...]
+
+    @property
+    def mean(self) -> float:
+        """Mean return."""
+        return float(np.mean(self.returns))
+
+    @property
+    def std(self) -> float:
+        """Standard deviation of the returns over episodes."""
+        return float(np.std(self.returns))
+
+    @property
+    def mean_length(self) -> float:
+        return float(np.mean(self.lengths))
+
+    def __str__(self) -> str:
+        low, high = min(self.returns), max(self.returns)
+        return (
+            f"return {self.mean:.2f} ± {self.std:.2f} over {len(self.returns)} episodes "
+            f"(from {low:.2f} to {high:.2f}), length {self.mean_length:.1f}"
+        )
+
+
+def evaluate(
+    agent: Agent,
+    env: Any,
+    *,
+    episodes: int = 20,
+    seed: int = 1000,
+    deterministic: bool = False,
+    envs: int = 4,
+    video: str | Path | None = None,
+) -> Evaluation:
+    """Play whole episodes and report what they brought; nothing is learned.
+
+    Args:
+        agent: who plays.
+        env: as for `train`.
+        episodes: how many, spread evenly over the environments so that short ones don't count more often.
+        seed: of the environments and of the policy's samples.
+        deterministic: play the most likely actions. The paper's numbers are of sampled ones.
+        envs: environments side by side.
+        video: where to write a film of the first episode (.mp4 or .gif); needs the extra `video`.
+
+    Raises:
+        ValueError: the environment's spaces are not the agent's.
+    """
+    if episodes < 1:
+        raise ValueError(f"episodes must be at least 1, got {episodes}.")
+    count = min(envs, episodes) if isinstance(env, str) or callable(env) else 1
+    kwargs = {"render_mode": "rgb_array"} if video and (isinstance(env, str) or callable(env)) else None
+    with Environments(env, count, seed=seed, env_kwargs=kwargs) as environments:
+        if environments.spaces != agent.spaces:
+            raise ValueError(
+                f"The agent was trained for {agent.spaces.observation_space} and {agent.spaces.action_space}, but the "
+                f"environment has {environments.spaces.observation_space} and {environments.spaces.action_space}."
+            )
+        film = _Film(environments) if video else None
+        result = _play(agent, environments, episodes, seed, deterministic, film)
+    if film is not None and video is not None:
+        film.write(Path(video))
+    return result
+
+
+def _play(
+    agent: Agent, environments: Environments, episodes: int, seed: int, deterministic: bool, film: "_Film | None"
+) -> Evaluation:
+    count = environments.num_envs
+    wanted = np.array([episodes // count + (i < episodes % count) for i in range(count)])
+    finished = np.zeros(count, int)
+    returns, lengths = np.zeros(count), np.zeros(count, int)
+    result: list[tuple[float, int]] = []
+    step, carry = environments.reset(), initial_carry(agent.networks, count, jax.random.key(seed))
+    dtype = compute_dtype(agent.config.model)
+    while np.any(finished < wanted):
+        if film is not None and finished[0] == 0:
+            film.take()
+        carry = policy_step(
+            agent.networks, step.observation, step.is_first, carry, dtype=dtype, deterministic=deterministic
+        )
+        step = environments.step(jax.device_get(carry.action))
+        returns, lengths = returns + step.reward, lengths + ~step.is_first
+        for index in np.flatnonzero(step.is_last):
+            if finished[index] < wanted[index]:
+                result.append((float(returns[index]), int(lengths[index])))
+            finished[index] += 1
+            returns[index], lengths[index] = 0, 0
+    return Evaluation(tuple(r for r, _ in result), tuple(n for _, n in result))
+
+
+class _Film:
+    """Frames of the first environment's first episode."""
+
+    def __init__(self, environments: Environments):
+        try:
+            import imageio.v3 as iio
+        except ImportError as error:
+            raise ValueError('A video needs imageio; install it with pip install "reverie[video]".') from error
+        self._iio, self._environments, self._frames = iio, environments, list[np.ndarray]()
+
+    def take(self) -> None:
+        self._frames.append(self._environments.render_frame(0))
+
+    def write(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        frames = np.stack(self._frames)
+        height, width = frames.shape[1] // 2 * 2, frames.shape[2] // 2 * 2  # H.264 wants even sides
+        options = {"loop": 0} if path.suffix == ".gif" else {"codec": "libx264", "macro_block_size": 2}
+        self._iio.imwrite(path, frames[:, :height, :width], fps=FPS, **options)

@@ -1,0 +1,7 @@
+"""The world model (section 3). May import: `ops`, `nn`, `distributions`, `spaces`; knows no behaviour."""
+
+from reverie.world_model.inputs import encode_actions
+from reverie.world_model.model import WorldModel, WorldModelOutput
+from reverie.world_model.rssm import RSSM, Latent
+
+__all__ = ["RSSM", "Latent", "WorldModel", "WorldModelOutput", "encode_actions"]

@@ -1,0 +1,71 @@
+"""Imagination in columns (features, N): what `RSSM.imagine` and the heads compute, in the layout that a CPU likes.
+
+The state stays in this layout through a whole rollout: the deterministic part is never transposed. The same keys give
+the same samples as the textbook form in `rssm.py`, and tests hold the two together. There are no gradients of the
+samples here: imagined states are data to everyone who learns from them.
+
+May import: `nn`, `distributions` and the world model beside it.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from reverie.distributions import Bernoulli, Key, TwoHot
+from reverie.nn import columns
+from reverie.world_model.heads import ContinueHead, RewardHead
+from reverie.world_model.rssm import RSSM, Latent
+
+
+class LatentColumns(NamedTuple):
+    """A batch of latents, one per column: `deter` (D, N) and the flattened `stoch` (S · K, N)."""
+
+    deter: Float[Array, "deter n"]
+    stoch: Float[Array, "stoch n"]
+
+    @classmethod
+    def of(cls, latent: Latent) -> "LatentColumns":
+        """The columns of latents with one batch axis."""
+        return cls(latent.deter.T, latent.flat_stoch.T.astype(latent.deter.dtype))
+
+    @property
+    def features(self) -> Float[Array, "features n"]:
+        """What heads, actor and critic see."""
+        return jnp.concatenate([self.deter, self.stoch], axis=0)
+
+
+def imagine(rssm: RSSM, state: LatentColumns, action: Float[Array, "n actions"], key: Key) -> LatentColumns:
+    """One step without an observation: the next state, its stoch drawn from the prior."""
+    deter = _sequence(rssm, state, action)
+    logits = columns.linear(rssm.prior_out, columns.trunk(rssm.prior_trunk, deter))
+    sample = rssm.categorical(logits.T).sample(key)  # (N, S)
+    one_hot = sample.T[:, None] == jnp.arange(rssm.classes)[None, :, None]
+    return LatentColumns(deter, one_hot.reshape(logits.shape).astype(deter.dtype))
+
+
+def reward(head: RewardHead, features: Float[Array, "features n"]) -> TwoHot:
+    """The reward head on columns of features."""
+    return TwoHot(columns.linear(head.out, columns.trunk(head.trunk, features)), axis=-2)
+
+
+def cont(head: ContinueHead, features: Float[Array, "features n"]) -> Bernoulli:
+    """The continue head on columns of features."""
+    return Bernoulli(columns.linear(head.out, columns.trunk(head.trunk, features))[0])
+
+
+def _sequence(rssm: RSSM, state: LatentColumns, action: Float[Array, "n actions"]) -> Float[Array, "deter n"]:
+    inputs = [
+        columns.trunk_layer(rssm.deter_in, state.deter),
+        columns.trunk_layer(rssm.stoch_in, state.stoch),
+        columns.trunk_layer(rssm.action_in, action.T),
+    ]
+    hidden = columns.block_linear(rssm.hidden, state.deter, shared=jnp.concatenate(inputs, axis=0))
+    gates = columns.block_linear(rssm.gates, jax.nn.silu(columns.rms_norm(rssm.hidden_norm, hidden)))
+    # Per block, the rows are reset, candidate and update: slices, where rows of features would be copied.
+    split = gates.reshape((rssm.gates.weight.shape[0], 3, -1, gates.shape[-1]))
+    reset, candidate, update = (split[:, i].reshape(state.deter.shape) for i in range(3))
+    candidate = jnp.tanh(jax.nn.sigmoid(reset) * candidate)
+    update = jax.nn.sigmoid(update - 1)
+    return update * candidate + (1 - update) * state.deter.astype(gates.dtype)

@@ -1,0 +1,140 @@
+"""Decoder (section 3): a latent back to the observation it stands for."""
+
+from collections.abc import Mapping
+from math import prod
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from reverie.distributions import Classes, ImageMean, Output, SymlogVector
+from reverie.nn import BlockLinear, Linear, RMSNorm, Trunk, TrunkLayer, UpsampleConv
+from reverie.spaces import Discrete, Feature
+from reverie.world_model.encoder import CHANNELS, common_size
+from reverie.world_model.inputs import flat_size, image_features, vector_features
+
+
+class Decoder(eqx.Module):
+    """One output per observation key."""
+
+    vectors: "VectorDecoder | None"
+    images: "ImageDecoder | None"
+
+    def __init__(
+        self,
+        features: Mapping[str, Feature],
+        *,
+        deter: int,
+        stoch: int,
+        blocks: int,
+        units: int,
+        depth: int,
+        key: PRNGKeyArray,
+    ):
+        key_vectors, key_images = jax.random.split(key)
+        vectors, images = vector_features(features), image_features(features)
+        self.vectors = VectorDecoder(vectors, deter + stoch, units, key=key_vectors) if vectors else None
+        self.images = ImageDecoder(images, deter, stoch, blocks, units, depth, key=key_images) if images else None
+
+    def __call__(
+        self, deter: Float[Array, "*batch deter"], stoch: Float[Array, "*batch classes"]
+    ) -> dict[str, Output]:
+        """`stoch` is flattened: S groups of K classes in one axis."""
+        outputs: dict[str, Output] = {}
+        if self.vectors is not None:
+            outputs |= self.vectors(jnp.concatenate([stoch, deter.astype(stoch.dtype)], axis=-1))
+        if self.images is not None:
+            outputs |= self.images(deter, stoch)
+        return outputs
+
+
+class VectorDecoder(eqx.Module):
+    """A trunk of three layers, then one linear output per key."""
+
+    trunk: Trunk
+    heads: dict[str, Linear]
+    features: tuple[tuple[str, Feature], ...] = eqx.field(static=True)
+
+    def __init__(self, features: Mapping[str, Feature], inputs: int, units: int, *, key: PRNGKeyArray):
+        self.features = tuple(features.items())
+        key_trunk, *keys = jax.random.split(key, 1 + len(features))
+        self.trunk = Trunk(inputs, units, 3, key=key_trunk)
+        self.heads = {
+            name: Linear(units, flat_size(feature), key=k)
+            for (name, feature), k in zip(self.features, keys, strict=True)
+        }
+
+    def __call__(self, inputs: Float[Array, "*batch inputs"]) -> dict[str, Output]:
+        x = self.trunk(inputs)
+        batch, outputs = x.shape[:-1], {}
+        for name, feature in self.features:
+            y, events = self.heads[name](x), len(feature.shape)
+            if isinstance(feature, Discrete):
+                outputs[name] = Classes(y.reshape((*batch, *feature.shape, feature.classes)), events)
+            else:
+                outputs[name] = SymlogVector(y.reshape((*batch, *feature.shape)), events)
+        return outputs
+
+
+class ImageDecoder(eqx.Module):
+    """A small map from both parts of the latent, then four upsampling convolutions.
+
+    The block layer gives each of its blocks a slice of the channels: the layout (g, h, w, c) becomes
+    (h, w, g·c), so that a block of `deter` stands for some channels everywhere rather than for some place.
+    """
+
+    from_deter: BlockLinear
+    stoch_trunk: TrunkLayer
+    from_stoch: Linear
+    norm: RMSNorm
+    convs: tuple[UpsampleConv, ...]
+    norms: tuple[RMSNorm, ...]
+    output: UpsampleConv
+    channels: tuple[tuple[str, int], ...] = eqx.field(static=True)
+    shape: tuple[int, int, int] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        features: Mapping[str, Feature],
+        deter: int,
+        stoch: int,
+        blocks: int,
+        units: int,
+        depth: int,
+        *,
+        key: PRNGKeyArray,
+    ):
+        shapes = [feature.shape for feature in features.values()]
+        height, width = common_size([(s[0], s[1], s[2]) for s in shapes])
+        self.channels = tuple((name, feature.shape[2]) for name, feature in features.items())
+        wide = [depth * c for c in reversed(CHANNELS)]
+        self.shape = (height >> len(CHANNELS), width >> len(CHANNELS), wide[0])
+        keys = jax.random.split(key, 4 + len(wide) - 1)
+        self.from_deter = BlockLinear(deter, prod(self.shape), blocks, key=keys[0])
+        self.stoch_trunk = TrunkLayer(stoch, 2 * units, key=keys[1])
+        self.from_stoch = Linear(2 * units, prod(self.shape), key=keys[2])
+        self.norm = RMSNorm(wide[0])
+        self.convs = tuple(UpsampleConv(wide[i], wide[i + 1], key=keys[4 + i]) for i in range(len(wide) - 1))
+        self.norms = tuple(RMSNorm(c) for c in wide[1:])
+        self.output = UpsampleConv(wide[-1], sum(count for _, count in self.channels), key=keys[3])
+
+    def __call__(
+        self, deter: Float[Array, "*batch deter"], stoch: Float[Array, "*batch classes"]
+    ) -> dict[str, Output]:
+        batch, (h, w, c) = deter.shape[:-1], self.shape
+        blocks = self.from_deter.weight.shape[0]
+        x0 = self.from_deter(deter).reshape((-1, blocks, h, w, c // blocks))
+        x0 = jnp.moveaxis(x0, 1, 3).reshape((-1, h, w, c))
+        x1 = self.from_stoch(self.stoch_trunk(stoch)).reshape((-1, h, w, c))
+        x = jax.nn.silu(self.norm(x0 + x1))
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            x = jax.nn.silu(norm(conv(x)))
+        x = jax.nn.sigmoid(self.output(x).astype(jnp.float32))
+        x = x.reshape((*batch, *x.shape[1:]))
+        outputs: dict[str, Output] = {}
+        start = 0
+        for name, count in self.channels:
+            outputs[name] = ImageMean(x[..., start : start + count])
+            start += count
+        return outputs

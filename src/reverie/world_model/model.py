@@ -1,0 +1,150 @@
+"""The world model and its losses (section 3)."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from reverie.distributions import Bernoulli, Categorical, Key, Output, TwoHot
+from reverie.spaces import Continuous, Discrete, Feature
+from reverie.world_model.decoder import Decoder
+from reverie.world_model.encoder import Encoder
+from reverie.world_model.heads import ContinueHead, RewardHead
+from reverie.world_model.inputs import encode_actions, flat_size
+from reverie.world_model.rssm import RSSM, Latent
+
+
+class WorldModelOutput(NamedTuple):
+    """What the loss pass leaves for others to use."""
+
+    losses: dict[str, Float[Array, "b t"]]  # per element, before scales
+    latent: Latent  # the posterior states, (B, T, …), with gradient
+    embedding: Float[Array, "b t embedding"]
+    posterior: Categorical
+    prior: Categorical
+    decoded: dict[str, Output]
+
+
+class WorldModel(eqx.Module):
+    """Encoder, RSSM, decoder and the reward and continue heads.
+
+    Everything is public: `encoder(observation)`, `rssm.observe`, `imagine`, `decode`, `reward`, `cont`.
+    """
+
+    encoder: Encoder
+    rssm: RSSM
+    decoder: Decoder
+    reward_head: RewardHead
+    continue_head: ContinueHead
+    actions: tuple[tuple[str, Continuous | Discrete], ...] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        observations: Mapping[str, Feature],
+        actions: Mapping[str, Continuous | Discrete],
+        *,
+        deter: int,
+        hidden: int,
+        groups: int,
+        classes: int,
+        blocks: int,
+        units: int,
+        depth: int,
+        unimix: float,
+        key: PRNGKeyArray,
+    ):
+        keys = jax.random.split(key, 5)
+        stoch = groups * classes
+        self.actions = tuple(sorted(actions.items()))
+        self.encoder = Encoder(observations, units=units, depth=depth, key=keys[0])
+        self.rssm = RSSM(
+            deter=deter,
+            hidden=hidden,
+            groups=groups,
+            classes=classes,
+            blocks=blocks,
+            actions=sum(flat_size(feature) for feature in actions.values()),
+            embedding=self.encoder.size,
+            unimix=unimix,
+            key=keys[1],
+        )
+        self.decoder = Decoder(
+            observations, deter=deter, stoch=stoch, blocks=blocks, units=units, depth=depth, key=keys[2]
+        )
+        self.reward_head = RewardHead(deter + stoch, units, key=keys[3])
+        self.continue_head = ContinueHead(deter + stoch, units, key=keys[4])
+
+    def encode_actions(self, action: Mapping[str, Array]) -> Float[Array, "*batch actions"]:
+        """Actions of any keys as the one vector that the recurrence takes."""
+        return encode_actions(action, dict(self.actions))
+
+    def initial(self, batch: tuple[int, ...]) -> Latent:
+        """The state before anything was seen, zeros of shape (*batch, …)."""
+        return self.rssm.initial(batch)
+
+    def observe(
+        self,
+        latent: Latent,
+        observation: Mapping[str, Array],
+        previous_action: Mapping[str, Array],
+        is_first: Bool[Array, "b t"],
+        key: Key = None,
+    ) -> Latent:
+        """The posterior states of a sequence with leading axes (B, T), starting from `latent` (B, …)."""
+        action = self.encode_actions(previous_action)
+        return self.rssm.observe(latent, self.encoder(observation), action, is_first, key)[0]
+
+    def imagine(self, latent: Latent, action: Mapping[str, Array], key: Key = None) -> Latent:
+        """One step from `latent` (*batch, …) with an action, without an observation."""
+        return self.rssm.imagine(latent, self.encode_actions(action), key)
+
+    def decode(self, latent: Latent) -> dict[str, Output]:
+        """One output per observation key; `.prediction()` gives images in [0, 1] and vectors in symlog space."""
+        return self.decoder(latent.deter, latent.flat_stoch)
+
+    def reward(self, latent: Latent) -> TwoHot:
+        """The reward received on arriving in this state."""
+        return self.reward_head(latent.features)
+
+    def cont(self, latent: Latent) -> Bernoulli:
+        """The probability that the episode goes on after this state, times the discount."""
+        return self.continue_head(latent.features)
+
+    def loss(
+        self,
+        latent: Latent,
+        observation: Mapping[str, Array],
+        previous_action: Mapping[str, Array],
+        reward: Float[Array, "b t"],
+        is_first: Bool[Array, "b t"],
+        is_terminal: Bool[Array, "b t"],
+        *,
+        discount: float,
+        free_nats: float,
+        key: PRNGKeyArray | None,
+    ) -> WorldModelOutput:
+        """All loss terms per element; see the table in section 3."""
+        embedding = self.encoder(observation)
+        action = self.encode_actions(previous_action)
+        states, logits = self.rssm.observe(latent, embedding, action, is_first, key)
+        posterior, prior = Categorical(logits, self.rssm.unimix), self.rssm.prior(states.deter)
+        decoded = self.decode(states)
+        continues = (1 - is_terminal.astype(jnp.float32)) * discount
+        losses = {name: output.loss(observation[name]) for name, output in decoded.items()}
+        losses["rew"] = self.reward(states).loss(reward)
+        losses["con"] = self.cont(states).loss(continues)
+        losses["dyn"] = clipped_divergence(_frozen(posterior), prior, free_nats)
+        losses["rep"] = clipped_divergence(posterior, _frozen(prior), free_nats)
+        return WorldModelOutput(losses, states, embedding, posterior, prior, decoded)
+
+
+def clipped_divergence(first: Categorical, second: Categorical, free_nats: float) -> Float[Array, "*batch"]:
+    """max(free_nats, KL(first ‖ second)), the KL summed over groups: no gradient while the two agree that well."""
+    return jnp.maximum(free_nats, first.divergence(second).sum(-1))
+
+
+def _frozen(distribution: Categorical) -> Categorical:
+    return Categorical(jax.lax.stop_gradient(distribution.logits), distribution.unimix)

@@ -1,0 +1,157 @@
+"""Recurrent state-space model (section 3): a deterministic memory and a categorical guess of what is seen."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from reverie.distributions import Categorical, Key
+from reverie.nn import BlockLinear, Linear, RMSNorm, Trunk, TrunkLayer
+
+
+class Latent(NamedTuple):
+    """The model's state: `deter` (..., D) and `stoch` (..., S, K), one one-hot vector per group."""
+
+    deter: Float[Array, "*batch deter"]
+    stoch: Float[Array, "*batch groups classes"]
+
+    @property
+    def flat_stoch(self) -> Float[Array, "*batch features"]:
+        return self.stoch.reshape((*self.stoch.shape[:-2], -1))
+
+    @property
+    def features(self) -> Float[Array, "*batch features"]:
+        """concat(deter, flatten(stoch)): what heads, actor and critic see."""
+        return jnp.concatenate([self.deter, self.flat_stoch.astype(self.deter.dtype)], axis=-1)
+
+
+class RSSM(eqx.Module):
+    """Sequence model, prior and posterior."""
+
+    deter_in: TrunkLayer
+    stoch_in: TrunkLayer
+    action_in: TrunkLayer
+    hidden: BlockLinear
+    hidden_norm: RMSNorm
+    gates: BlockLinear
+    prior_trunk: Trunk
+    prior_out: Linear
+    posterior_trunk: TrunkLayer
+    posterior_out: Linear
+    groups: int = eqx.field(static=True)
+    classes: int = eqx.field(static=True)
+    unimix: float = eqx.field(static=True)
+
+    def __init__(
+        self,
+        *,
+        deter: int,
+        hidden: int,
+        groups: int,
+        classes: int,
+        blocks: int,
+        actions: int,
+        embedding: int,
+        unimix: float,
+        key: PRNGKeyArray,
+    ):
+        keys = jax.random.split(key, 9)
+        stoch = groups * classes
+        self.groups, self.classes, self.unimix = groups, classes, unimix
+        self.deter_in = TrunkLayer(deter, hidden, key=keys[0])
+        self.stoch_in = TrunkLayer(stoch, hidden, key=keys[1])
+        self.action_in = TrunkLayer(actions, hidden, key=keys[2])
+        self.hidden = BlockLinear(deter, deter, blocks, shared=3 * hidden, key=keys[3])
+        self.hidden_norm = RMSNorm(deter)
+        self.gates = BlockLinear(deter, 3 * deter, blocks, key=keys[4])
+        self.prior_trunk = Trunk(deter, hidden, 2, key=keys[5])
+        self.prior_out = Linear(hidden, stoch, key=keys[6])
+        self.posterior_trunk = TrunkLayer(deter + embedding, hidden, key=keys[7])
+        self.posterior_out = Linear(hidden, stoch, key=keys[8])
+
+    def initial(self, batch: tuple[int, ...]) -> Latent:
+        """Zeros: the state before anything was seen."""
+        deter = self.hidden_norm.scale.shape[0]
+        return Latent(jnp.zeros((*batch, deter)), jnp.zeros((*batch, self.groups, self.classes)))
+
+    def prior(self, deter: Float[Array, "*batch deter"]) -> Categorical:
+        """What the model expects to see, from memory alone."""
+        return self.categorical(self.prior_out(self.prior_trunk(deter)))
+
+    def posterior(
+        self, deter: Float[Array, "*batch deter"], embedding: Float[Array, "*batch embedding"]
+    ) -> Categorical:
+        """What the model believes after seeing the embedded observation."""
+        return self._posterior(deter, self._embedding_share(embedding))
+
+    def sequence(self, latent: Latent, action: Float[Array, "*batch actions"]) -> Float[Array, "*batch deter"]:
+        """deter' from the previous state and the action taken in it."""
+        return self._sequence(latent, self.action_in(action))
+
+    def imagine(self, latent: Latent, action: Float[Array, "*batch actions"], key: Key) -> Latent:
+        """One step without an observation: the next state, its stoch drawn from the prior."""
+        deter = self.sequence(latent, action)
+        prior = self.prior(deter)
+        return Latent(deter, prior.straight_through(prior.sample(key)).astype(deter.dtype))
+
+    def observe(
+        self,
+        latent: Latent,
+        embedding: Float[Array, "b t embedding"],
+        action: Float[Array, "b t actions"],
+        is_first: Bool[Array, "b t"],
+        key: PRNGKeyArray | None,
+    ) -> tuple[Latent, Float[Array, "b t groups classes"]]:
+        """Filter a sequence: the posterior states (B, T, …) and their logits.
+
+        `latent` is the state before the first step, `action[:, t]` the one taken before `embedding[:, t]`. Where
+        `is_first`, state and action are zeroed before the step. What does not depend on the previous state is
+        computed for all T at once, outside of the recurrence.
+        """
+        keep = ~is_first
+        actions = self.action_in(action * keep[..., None])
+        shares = self._embedding_share(embedding)
+        keys = None if key is None else jax.random.split(key, is_first.shape[1])
+
+        def step(latent: Latent, inputs: tuple) -> tuple[Latent, tuple[Latent, Array]]:
+            action, share, keep, key = inputs
+            latent = Latent(latent.deter * keep[:, None], latent.stoch * keep[:, None, None])
+            deter = self._sequence(latent, action)
+            posterior = self._posterior(deter, share)
+            latent = Latent(deter, posterior.straight_through(posterior.sample(key)).astype(deter.dtype))
+            return latent, (latent, posterior.logits)
+
+        dtype = self.gates.weight.dtype
+        latent = Latent(latent.deter.astype(dtype), latent.stoch.astype(dtype))
+        inputs = (*(jnp.moveaxis(x, 1, 0) for x in (actions, shares, keep.astype(dtype))), keys)
+        _, outputs = jax.lax.scan(step, latent, inputs)
+        return jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), outputs)
+
+    def _sequence(self, latent: Latent, action_features: Float[Array, "*batch hidden"]) -> Array:
+        inputs = [self.deter_in(latent.deter), self.stoch_in(latent.flat_stoch), action_features]
+        hidden = self.hidden(latent.deter, shared=jnp.concatenate(inputs, axis=-1))
+        gates = self.gates(jax.nn.silu(self.hidden_norm(hidden)))
+        blocks = self.gates.weight.shape[0]
+        gates = gates.reshape((*gates.shape[:-1], blocks, 3, -1))
+        reset, candidate, update = (
+            gates[..., i, :].reshape((*gates.shape[:-3], -1)) for i in range(3)
+        )
+        candidate = jnp.tanh(jax.nn.sigmoid(reset) * candidate)
+        update = jax.nn.sigmoid(update - 1)
+        return update * candidate + (1 - update) * latent.deter.astype(gates.dtype)
+
+    def _embedding_share(self, embedding: Float[Array, "*batch embedding"]) -> Array:
+        """The posterior's first layer, as far as it depends on the observation alone."""
+        return self.posterior_trunk.linear.share(embedding, start=self.hidden_norm.scale.shape[0])
+
+    def _posterior(self, deter: Array, embedding_share: Array) -> Categorical:
+        linear = self.posterior_trunk.linear
+        pre = embedding_share + linear.share(deter, start=0)
+        pre = pre + linear.bias.reshape((1,) * (pre.ndim - 1) + (-1,))
+        return self.categorical(self.posterior_out(self.posterior_trunk.finish(pre)))
+
+    def categorical(self, logits: Float[Array, "*batch stoch"]) -> Categorical:
+        """The distribution over stoch that S · K logits stand for."""
+        return Categorical(logits.reshape((*logits.shape[:-1], self.groups, self.classes)), self.unimix)

@@ -1,0 +1,108 @@
+"""Environments by name: every form of a name, and errors that say what to do."""
+
+import sys
+import types
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import gymnasium as gym
+import pytest
+from gymnasium.envs.classic_control.cartpole import CartPoleEnv
+
+from reverie.envs import MissingDependencyError, UnknownEnvironmentError, make_env
+
+
+@pytest.fixture
+def module(monkeypatch: pytest.MonkeyPatch) -> Iterator[types.ModuleType]:
+    """A module "my_suite" that registers "Mine-v3" and has a factory and something that is none."""
+    module = types.ModuleType("my_suite")
+    module.build = lambda **kwargs: CartPoleEnv(**kwargs)  # type: ignore[attr-defined]
+    module.not_an_env = lambda: 3  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "my_suite", module)
+    gym.register("Mine-v3", CartPoleEnv)
+    yield module
+    del gym.registry["Mine-v3"]
+
+
+def unwrapped(env: Any, **kwargs: Any) -> Any:
+    return make_env(env, **kwargs).unwrapped
+
+
+def test_every_form_of_a_name(module: types.ModuleType) -> None:
+    for name in ("CartPole-v1", "gym/CartPole-v1", "CartPole", "my_suite:build", "my_suite:Mine-v3"):
+        assert isinstance(unwrapped(name), CartPoleEnv), name
+        assert unwrapped(name, render_mode="rgb_array").render_mode == "rgb_array", name
+    assert unwrapped("gymnasium.envs.classic_control.cartpole:CartPoleEnv").render_mode is None
+    assert unwrapped(CartPoleEnv, render_mode="rgb_array").render_mode == "rgb_array"
+
+
+def test_an_environment_is_returned_as_it_is() -> None:
+    env = CartPoleEnv()
+    assert make_env(env) is env
+    with pytest.raises(TypeError, match=r"takes no arguments, got \['render_mode'\]"):
+        make_env(env, render_mode="rgb_array")
+
+
+def test_time_limit_is_kept() -> None:
+    assert make_env("CartPole-v1").spec.max_episode_steps == 500  # type: ignore[union-attr]
+    assert make_env("CartPole-v1", max_episode_steps=7).spec.max_episode_steps == 7  # type: ignore[union-attr]
+
+
+def test_nothing_is_printed_about_versions() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make_env("CartPole-v0")
+        make_env("CartPole")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("CartPole-v9", r"no environment 'CartPole-v9' \(did you mean 'CartPole-v1' or 'CartPole-v0'\?\)"),
+        ("gym/cartpole-v1", "did you mean 'CartPole-v1'"),
+        ("reverie/Cach-v0", "did you mean 'reverie/Catch-v0'"),
+        ("not an id", "no environment 'not an id': give the id .* 'module:factory'"),
+        ("", "no environment ''"),
+        ("no_such.module:make", "no module 'no_such'.*PYTHONPATH"),
+        ("gymnasium.no_such:make", "no module 'gymnasium.no_such'"),
+        ("my_suite:buidl", "did you mean 'my_suite:build'"),
+    ],
+)
+def test_unknown_names(name: str, words: str, module: types.ModuleType) -> None:
+    with pytest.raises(UnknownEnvironmentError, match=words):
+        make_env(name)
+
+
+def test_what_is_no_environment(module: types.ModuleType) -> None:
+    with pytest.raises(TypeError, match=r"'my_suite:not_an_env' made a builtins.int.*shimmy"):
+        make_env("my_suite:not_an_env")
+    with pytest.raises(TypeError, match="3"):
+        make_env(3)  # type: ignore[arg-type]
+
+
+def test_missing_packages(module: types.ModuleType) -> None:
+    def needs_gymnasium_extra() -> Any:
+        raise gym.error.DependencyNotInstalled('Box2D is not installed, run `pip install "gymnasium[box2d]"`')
+
+    def says_nothing() -> Any:
+        raise gym.error.DependencyNotInstalled("Box2D is not installed")
+
+    def needs_package() -> Any:
+        import no_such_package.part  # noqa: F401
+
+    with pytest.raises(MissingDependencyError, match=r'Box2D is not.*`pip install "gymnasium\[box2d\]"`\.$'):
+        make_env(needs_gymnasium_extra)
+    with pytest.raises(MissingDependencyError, match=r"Box2D is not installed; run `pip install"):
+        make_env(says_nothing)
+    with pytest.raises(MissingDependencyError, match=r"'no_such_package'.*`pip install no_such_package`"):
+        make_env(needs_package)
+
+
+def test_a_module_that_lacks_a_package(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "needy_suite.py").write_text("import no_such_package\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(
+        MissingDependencyError, match="'needy_suite:make' needs the package 'no_such_package'"
+    ):
+        make_env("needy_suite:make")

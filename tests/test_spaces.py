@@ -1,0 +1,422 @@
+"""Gymnasium spaces to features, observations and actions there and back, and the sentences of the errors."""
+
+import json
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+from gymnasium.vector.utils import batch_space
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reverie.spaces import DTYPES, Continuous, Discrete, Image, Spaces, UnsupportedSpaceError
+
+MOVE = spaces.Discrete(3)
+FLOAT = spaces.Box(-1, 1, (2,), np.float32)
+INF = np.inf
+
+
+def observing(space: gym.Space[Any]) -> Spaces:
+    return Spaces(space, MOVE)
+
+
+def acting(space: gym.Space[Any]) -> Spaces:
+    return Spaces(FLOAT, space)
+
+
+def decode(space: gym.Space[Any], values: Any) -> Any:
+    return acting(space).decode_action({"action": np.asarray(values)})
+
+
+# Which feature a space becomes.
+
+
+@pytest.mark.parametrize(
+    ("space", "features"),
+    [
+        (spaces.Box(0, 255, (64, 64, 3), np.uint8), {"image": Image((64, 64, 3))}),
+        (spaces.Box(0, 255, (64, 48, 1), np.uint8), {"image": Image((64, 48, 1))}),
+        (spaces.Box(0, 255, (256, 512, 12), np.uint8), {"image": Image((256, 512, 12))}),
+        (spaces.Box(-INF, INF, (), np.float64), {"vector": Continuous(())}),
+        (spaces.Box(0, 255, (128,), np.uint8), {"vector": Continuous((128,))}),
+        (spaces.Box(0, 9, (7, 7, 3), np.int64), {"vector": Continuous((7, 7, 3))}),
+        (spaces.Box(0, 9, (4, 4), np.uint8), {"vector": Continuous((4, 4))}),
+        (spaces.Discrete(5, start=-2), {"discrete": Discrete((), 5)}),
+        (spaces.MultiDiscrete([2, 7, 3]), {"discrete": Discrete((3,), 7)}),
+        (spaces.MultiDiscrete([[2, 4], [3, 3]]), {"discrete": Discrete((2, 2), 4)}),
+        (spaces.MultiBinary(4), {"discrete": Discrete((4,), 2)}),
+    ],
+)
+def test_bare_observation(space: gym.Space[Any], features: dict[str, Any]) -> None:
+    assert observing(space).observation == features
+
+
+def test_nested_keys_are_joined_and_sorted() -> None:
+    space = spaces.Dict({"robot": spaces.Dict({"legs": FLOAT, "arm": MOVE}), "goal": FLOAT, "a/b": MOVE})
+    assert list(observing(space).observation) == ["a/b", "goal", "robot/arm", "robot/legs"]
+    assert list(acting(space).action) == ["a/b", "goal", "robot/arm", "robot/legs"]
+
+
+def test_actions() -> None:
+    assert acting(spaces.Box(-2, 5, (2, 3))).action == {"action": Continuous((2, 3))}
+    assert acting(spaces.Discrete(4, start=1)).action == {"action": Discrete((), 4)}
+
+
+@pytest.mark.parametrize(
+    ("space", "words"),
+    [
+        (spaces.Text(5), "the observation is Text.*drop it or embed it with a wrapper"),
+        (spaces.Dict({"mission": spaces.Text(5)}), "observation 'mission' is Text"),
+        (spaces.Tuple([MOVE]), "make it a Dict"),
+        (spaces.Sequence(MOVE), "supported are Box, Discrete"),
+        (spaces.Dict({}), "empty Dict"),
+        (spaces.Dict({"a": spaces.Dict({})}), "'a' is an empty Dict"),
+        (
+            spaces.Dict({"a/b": MOVE, "a": spaces.Dict({"b": MOVE})}),
+            "two observation spaces are called 'a/b'",
+        ),
+        (spaces.Dict({0: MOVE}), "must have names, got the key 0"),
+        (spaces.Box(-1, 1, (0,)), "no entries"),
+        (spaces.Box(0, 255, (3, 64, 64), np.uint8), "3x64x64.*channels last.*TransformObservation"),
+        (spaces.Box(0, 255, (84, 84), np.uint8), "ReshapeObservation to make it 84x84x1"),
+        (spaces.Box(0, 255, (7, 7, 3), np.uint8), "7x7x3.*too small.*DtypeObservation"),
+        (spaces.Box(0, 255, (84, 84, 3), np.uint8), "84x84x3.*multiples of 16.*48 to 256.*ResizeObservation"),
+        (spaces.Box(0, 255, (32, 64, 3), np.uint8), "the smaller one from 48 to 256"),
+        (spaces.Box(0, 255, (272, 272, 3), np.uint8), "the smaller one from 48 to 256"),
+    ],
+)
+def test_unsupported_observation(space: gym.Space[Any], words: str) -> None:
+    with pytest.raises(UnsupportedSpaceError, match=words):
+        observing(space)
+
+
+@pytest.mark.parametrize("space", [spaces.MultiDiscrete([2, 3]), spaces.MultiBinary(2), spaces.Text(3)])
+def test_unsupported_action(space: gym.Space[Any]) -> None:
+    with pytest.raises(UnsupportedSpaceError, match=r"the action is .*Box, Discrete and Dicts"):
+        acting(space)
+
+
+# Observations.
+
+
+def test_encode_observation() -> None:
+    space = spaces.Dict(
+        {
+            "camera": spaces.Box(0, 255, (48, 48, 3), np.uint8),
+            "body": spaces.Dict({"height": spaces.Box(-INF, INF, (), np.float64)}),
+            "cards": spaces.MultiDiscrete([3, 5], start=[1, -2]),
+            "buttons": spaces.MultiBinary(2),
+        }
+    )
+    camera = np.full((2, 48, 48, 3), 7, np.uint8)
+    encoded = observing(space).encode_observation(
+        {
+            "camera": camera,
+            "body": {"height": np.array([1.5, -2])},
+            "cards": np.array([[1, -2], [3, 2]]),
+            "buttons": np.array([[0, 1], [1, 1]], np.int8),
+        }
+    )
+    assert {key: value.dtype for key, value in encoded.items()} == {
+        "body/height": np.float32,
+        "buttons": np.int32,
+        "camera": np.uint8,
+        "cards": np.int32,
+    }
+    np.testing.assert_array_equal(encoded["body/height"], [1.5, -2])
+    np.testing.assert_array_equal(encoded["cards"], [[0, 0], [2, 4]])
+    np.testing.assert_array_equal(encoded["buttons"], [[0, 1], [1, 1]])
+    camera[:] = 0  # what the environment does with its buffer is no longer of interest
+    assert (encoded["camera"] == 7).all()
+
+
+@pytest.mark.parametrize(
+    ("space", "value", "words"),
+    [
+        (FLOAT, np.zeros(2), r"'vector' has shape \(2,\), expected \(N, 2\)"),
+        (FLOAT, [[0, 0], [0, np.nan]], r"'vector' of environment 1 is nan at index \(1,\).*finite"),
+        (FLOAT, [[INF, 0]], "is inf"),
+        (FLOAT, [[1e39, 0]], r"is 1e\+39"),
+        (FLOAT, [["a", "b"]], "expected numbers"),
+        (MOVE, [0, 3], r"'discrete' of environment 1 is 3, outside of its space Discrete\(3\)"),
+        (MOVE, [0.5], "expected integers"),
+        (spaces.MultiDiscrete([2, 5]), [[2, 2]], r"environment 0 is 2 at index \(0,\)"),
+        (spaces.Box(0, 255, (64, 64, 3), np.uint8), np.zeros((1, 64, 64, 3)), "float64, expected uint8"),
+        (spaces.Dict({"a": spaces.Dict({"b": MOVE})}), {"a": {}}, "lacks 'a/b'"),
+        (spaces.Dict({"a": MOVE, "b": MOVE}), {"a": [1], "b": [1, 1]}, "differ in their number of rows"),
+    ],
+)
+def test_bad_observation(space: gym.Space[Any], value: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        observing(space).encode_observation(value)
+
+
+def test_check_observation() -> None:
+    image = observing(spaces.Box(0, 255, (64, 64, 3), np.uint8))
+    image.check_observation(np.zeros((64, 64, 3), np.uint8))
+    with pytest.raises(ValueError, match=r"shape \(1, 64, 3\), but its space says \(64, 64, 3\)"):
+        image.check_observation(np.zeros((1, 64, 3), np.uint8))
+    with pytest.raises(ValueError, match="float32, but its space says uint8"):
+        image.check_observation(np.zeros((64, 64, 3), np.float32))
+    observing(MOVE).check_observation(2)
+    observing(FLOAT).check_observation([0, 1])  # integers become float32 without harm
+
+
+# Actions. Expected values by hand: [-1, 1] onto [low, high] is low + (a + 1) / 2 · (high - low).
+
+
+def test_bounds_are_mapped_linearly_and_clipped() -> None:
+    space = spaces.Box(np.array([-2, 0], np.float32), np.array([2, 10], np.float32))
+    actions = decode(space, [[0, 0], [0.5, -0.5], [1, -1], [3, -7]])
+    np.testing.assert_array_equal(actions, [[0, 5], [1, 2.5], [2, 0], [2, 0]])
+    assert actions.dtype == np.float32
+
+
+def test_infinite_bounds_pass_unscaled() -> None:
+    low, high = np.array([-INF, -INF, 0.5, -4]), np.array([INF, 0.25, INF, 4])
+    space = spaces.Box(low, high, dtype=np.float64)
+    np.testing.assert_array_equal(
+        decode(space, [[2.5, 2.5, 2.5, 2.5], [-3, -3, -3, -0.5]]), [[2.5, 0.25, 2.5, 4], [-3, -3, 0.5, -2]]
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_the_largest_float_stands_for_infinity(dtype: Any) -> None:
+    largest = np.finfo(dtype).max
+    np.testing.assert_array_equal(decode(spaces.Box(-largest, largest, (1,), dtype), [[0.5]]), [[0.5]])
+
+
+def test_integer_bounds_are_rounded() -> None:
+    actions = decode(spaces.Box(0, 10, (1,), np.int32), [[-1], [0], [0.5], [9]])
+    np.testing.assert_array_equal(actions, [[0], [5], [8], [10]])  # 7.5 goes to the even neighbour
+    assert actions.dtype == np.int32
+    limits = np.iinfo(np.int64)
+    whole = decode(spaces.Box(limits.min, limits.max - 1, (1,), np.int64), [[-1], [1]])
+    assert whole.tolist() == [[limits.min], [limits.max - 1]]
+
+
+def test_discrete_action_adds_the_start() -> None:
+    actions = decode(spaces.Discrete(3, start=-1, dtype=np.int16), [0, 1, 2])
+    assert actions.tolist() == [-1, 0, 1]
+    assert actions.dtype == np.int16
+
+
+def test_decode_keeps_the_structure() -> None:
+    space = spaces.Dict({"hand": spaces.Dict({"grip": MOVE, "turn": FLOAT}), "move": MOVE})
+    action = {"hand/grip": np.array([2]), "hand/turn": np.zeros((1, 2)), "move": np.array([1])}
+    decoded = acting(space).decode_action(action)
+    assert decoded["hand"]["grip"].tolist() == [2]
+    assert decoded["hand"]["turn"].tolist() == [[0, 0]]
+    assert decoded["move"].tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("space", "action", "words"),
+    [
+        (FLOAT, {"action": [[np.nan, 0]]}, "'action' of environment 0 is nan.*has the policy diverged"),
+        (FLOAT, {"action": [0, 0]}, r"expected \(N, 2\)"),
+        (MOVE, {"action": [3]}, "outside of its classes 0 … 2"),
+        (MOVE, {"action": [-1]}, "is -1, outside"),
+        (MOVE, {"action": [0.0]}, "expected integers"),
+        (MOVE, {"move": [0]}, r"has the keys \['move'\], expected \['action'\]"),
+        (spaces.Dict({"a": MOVE, "b": MOVE}), {"a": [1], "b": [1, 1]}, "differ in their number of rows"),
+    ],
+)
+def test_bad_action(space: gym.Space[Any], action: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        acting(space).decode_action(action)
+
+
+# Every supported space.
+
+DTYPES_OF_BOXES = [np.float16, np.float32, np.float64, np.int8, np.uint8, np.int32, np.int64, np.uint64, bool]
+
+
+@st.composite
+def boxes(draw: st.DrawFn) -> spaces.Box:
+    """Any shape up to rank 2, any type, each bound finite or not."""
+    dtype = np.dtype(draw(st.sampled_from(DTYPES_OF_BOXES)))
+    shape = tuple(draw(st.lists(st.integers(1, 2), max_size=2)))
+    bottom = {"u": 0, "b": 0}.get(dtype.kind, -100)
+    top = 1 if dtype.kind == "b" else 100
+    number = st.floats(bottom, top, width=16) if dtype.kind == "f" else st.integers(bottom, top)
+    bottomless = st.booleans() if dtype.kind in "fi" else st.just(False)
+    # Gymnasium can't make an int64 space that is endless above in some entries only.
+    topless = st.just(False) if dtype == np.int64 else bottomless
+    low, high = np.empty(shape), np.empty(shape)
+    for index in np.ndindex(shape):
+        ends = sorted([draw(number) + 0, draw(number) + 0])  # no -0.0
+        low[index] = -INF if draw(bottomless) else ends[0]
+        high[index] = INF if draw(topless) else ends[1]
+    if dtype.kind == "f":
+        low, high = low.astype(dtype), high.astype(dtype)
+    return spaces.Box(low, high, dtype=dtype.type)
+
+
+NAMES = st.text("abc", min_size=1, max_size=2)
+DISCRETES = st.builds(
+    spaces.Discrete, st.integers(1, 9), start=st.integers(-9, 9), dtype=st.sampled_from([np.int8, np.int64])
+)
+MULTI_DISCRETES = st.lists(st.tuples(st.integers(1, 9), st.integers(-9, 9)), min_size=1, max_size=3).map(
+    lambda pairs: spaces.MultiDiscrete([n for n, _ in pairs], start=[start for _, start in pairs])
+)
+MULTI_BINARIES = st.lists(st.integers(1, 3), min_size=1, max_size=2).map(spaces.MultiBinary)
+IMAGES = st.tuples(st.integers(3, 4), st.integers(3, 4), st.integers(1, 4)).map(
+    lambda s: spaces.Box(0, 255, (16 * s[0], 16 * s[1], s[2]), np.uint8)
+)
+
+
+def nested(leaves: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """A space or Dicts of them."""
+    return st.recursive(
+        leaves,
+        lambda inner: st.dictionaries(NAMES, inner, min_size=1, max_size=3).map(spaces.Dict),
+        max_leaves=4,
+    )
+
+
+OBSERVATIONS = nested(boxes() | DISCRETES | MULTI_DISCRETES | MULTI_BINARIES | IMAGES)
+ACTIONS = nested(boxes() | DISCRETES)
+
+
+def assert_same_space(one: Any, other: Any) -> None:
+    """Exactly, which Gymnasium's own comparison (within a tolerance, without bounded_…) does not ask for."""
+    assert one == other
+    assert type(one) is type(other)
+    if isinstance(one, spaces.Dict):
+        for name, child in one.spaces.items():
+            assert_same_space(child, other[name])
+        return
+    assert one.dtype == other.dtype
+    for name in ("low", "high", "bounded_below", "bounded_above", "nvec", "start", "n"):
+        np.testing.assert_array_equal(getattr(one, name, 0), getattr(other, name, 0))
+
+
+@settings(max_examples=60, deadline=None)
+@given(observation=OBSERVATIONS, action=ACTIONS)
+def test_json_round_trip(observation: Any, action: Any) -> None:
+    before = Spaces(observation, action)
+    after = Spaces.from_json(json.loads(json.dumps(before.to_json(), allow_nan=False)))
+    assert_same_space(after.observation_space, observation)
+    assert_same_space(after.action_space, action)
+    assert after == before
+    assert (after.observation, after.action) == (before.observation, before.action)
+
+
+@pytest.mark.filterwarnings("ignore:.*Casting input")  # Gymnasium's, of a row that is a scalar
+@settings(max_examples=60, deadline=None)
+@given(space=ACTIONS, seed=st.integers(0, 99), spread=st.sampled_from([0.5, 3, 1e4]))
+def test_every_decoded_action_is_in_the_space(space: Any, seed: int, spread: float) -> None:
+    translation, random, n = acting(space), np.random.default_rng(seed), 3
+    action = {
+        key: random.integers(feature.classes, size=n)
+        if isinstance(feature, Discrete)
+        else random.normal(0, spread, (n, *feature.shape)).astype(np.float32)
+        for key, feature in translation.action.items()
+    }
+    decoded = translation.decode_action(action)
+    for row in gym.vector.utils.iterate(batch_space(space, n), decoded):
+        assert space.contains(row)
+
+
+@settings(max_examples=60, deadline=None)
+@given(space=OBSERVATIONS, seed=st.integers(0, 99))
+def test_every_observation_can_be_encoded(space: Any, seed: int) -> None:
+    translation, n = observing(space), 3
+    space.seed(seed)
+    samples = [space.sample() for _ in range(n)]
+    for sample in samples:
+        translation.check_observation(sample)
+    batch = gym.vector.utils.create_empty_array(space, n)
+    encoded = translation.encode_observation(gym.vector.utils.concatenate(space, samples, batch))
+    assert list(encoded) == list(translation.observation) == sorted(encoded)
+    for key, feature in translation.observation.items():
+        assert encoded[key].shape == (n, *feature.shape)
+        assert encoded[key].dtype == DTYPES[type(feature)]
+        if isinstance(feature, Discrete):
+            assert ((encoded[key] >= 0) & (encoded[key] < feature.classes)).all()
+
+
+@pytest.mark.parametrize("high", [INF, 3, 2**62 + 1])
+def test_json_round_trip_of_wide_integers(high: float) -> None:
+    space = spaces.Box(-INF, high, (2,), np.int64)  # type: ignore[call-overload]
+    assert_same_space(Spaces.from_json(json.loads(json.dumps(acting(space).to_json()))).action_space, space)
+
+
+def test_zeros() -> None:
+    space = spaces.Dict({"force": spaces.Box(-1, 1, (2,)), "move": spaces.Discrete(4, start=3)})
+    translation = Spaces(spaces.Box(0, 255, (64, 64, 3), np.uint8), space)
+    action, observation = translation.zeros_action(5), translation.zero_observation(5)
+    assert {key: (value.shape, value.dtype) for key, value in action.items()} == {
+        "force": ((5, 2), np.float32),
+        "move": ((5,), np.int32),
+    }
+    assert observation["image"].shape == (5, 64, 64, 3)
+    assert observation["image"].dtype == np.uint8
+    assert translation.decode_action(action)["move"].tolist() == [3] * 5
+
+
+# Saved spaces.
+
+
+def test_uniform_bounds_are_saved_as_one_number() -> None:
+    saved = Spaces(spaces.Box(-INF, INF, (100,)), spaces.Box(-0.1, 0.1, (2, 3))).to_json()
+    assert saved["observation"] == {
+        "type": "Box",
+        "low": "-inf",
+        "high": "inf",
+        "shape": [100],
+        "dtype": "float32",
+    }
+    assert saved["action"]["low"] == float(np.float32(-0.1))
+
+
+BOX = {"type": "Box", "low": 0, "high": 1, "shape": [2], "dtype": "float32"}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        None,
+        {},
+        {"type": "Text"},
+        {"type": "Dict", "spaces": []},
+        {"type": "Dict", "spaces": {"a": {"type": "Graph"}}},
+        {**BOX, "extra": 1},
+        {**BOX, "low": "nan"},
+        {**BOX, "low": float("nan")},
+        {**BOX, "low": None},
+        {**BOX, "low": [0, 0, 0]},
+        {**BOX, "low": 2},
+        {**BOX, "shape": [2.5]},
+        {**BOX, "shape": [-1]},
+        {**BOX, "shape": 2},
+        {**BOX, "dtype": "float33"},
+        {**BOX, "dtype": "int8", "high": 0.5},
+        {**BOX, "dtype": "uint8", "high": 300},
+        {**BOX, "dtype": "complex64"},
+        {"type": "Discrete", "n": 0, "start": 0, "dtype": "int64"},
+        {"type": "Discrete", "n": "3", "start": 0, "dtype": "int64"},
+        {"type": "Discrete", "n": True, "start": 0, "dtype": "int64"},
+        {"type": "Discrete", "n": 3, "start": 0, "dtype": "float32"},
+        {"type": "MultiDiscrete", "nvec": [2.5], "start": [0], "dtype": "int64"},
+        {"type": "MultiDiscrete", "nvec": [2], "start": [0, 0], "dtype": "int64"},
+        {"type": "MultiBinary", "shape": [0]},
+        {"type": "MultiBinary", "shape": "4"},
+    ],
+)
+def test_broken_json(broken: Any) -> None:
+    action = {"type": "Discrete", "n": 3, "start": 0, "dtype": "int64"}
+    with pytest.raises(ValueError, match="space"):
+        Spaces.from_json({"observation": broken, "action": action})
+    with pytest.raises(ValueError, match="'observation' and 'action'"):
+        Spaces.from_json({"observation": action})
+
+
+def test_from_env() -> None:
+    env = gym.make("CartPole-v1")
+    assert Spaces.from_env(env) == Spaces(env.observation_space, env.action_space)
+    assert Spaces.from_env(env).observation == {"vector": Continuous((4,))}
+    env.close()
