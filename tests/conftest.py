@@ -1,6 +1,8 @@
 """The conditions under which every test runs. This file is read before any of them imports `reverie`."""
 
 import os
+import sys
+import types
 from pathlib import Path
 
 # The tests never need an accelerator, a screen or a loudspeaker; a person who has one can still say so.
@@ -9,6 +11,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 
+import beartype
 import jax
 import jaxtyping
 
@@ -22,4 +25,8 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
 # Every annotated argument and result of the package is checked on each call: types, dtypes and shapes.
-jaxtyping.install_import_hook("reverie", "beartype.beartype")
+# An int may stand for a float, as Python's own typing has it.
+checker = types.ModuleType("reverie_test_checker")
+checker.check = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))
+sys.modules[checker.__name__] = checker
+jaxtyping.install_import_hook("reverie", "reverie_test_checker.check")

@@ -28,16 +28,17 @@ class Carry(NamedTuple):
 
     latent: Latent  # (N, …)
     action: dict[str, Array]  # (N, …), the one before, as the model takes it
+    fresh: Bool[Array, " n"]  # nothing was seen yet: the next observation begins an episode
     key: PRNGKeyArray
 
 
 def initial_carry(networks: Networks, batch_size: int, key: PRNGKeyArray) -> Carry:
-    """The carry before a first observation: zeros."""
+    """The carry before a first observation: zeros, and fresh. (A discrete action of 0 is a real action to the model.)"""
     actions = {
         name: jnp.zeros((batch_size, *feature.shape), jnp.int32 if hasattr(feature, "classes") else jnp.float32)
         for name, feature in networks.world_model.actions
     }
-    return Carry(networks.world_model.initial((batch_size,)), actions, key)
+    return Carry(networks.world_model.initial((batch_size,)), actions, jnp.ones(batch_size, bool), key)
 
 
 @partial(jax.jit, static_argnames=("dtype", "deterministic"))
@@ -60,12 +61,12 @@ def policy_step(
         carry.latent,
         jax.tree.map(lambda x: x[:, None], observation),
         jax.tree.map(lambda x: x[:, None], carry.action),
-        is_first[:, None],
+        (is_first | carry.fresh)[:, None],
         None if deterministic else keys[0],
     )
     latent = jax.tree.map(lambda x: x[:, 0].astype(jnp.float32), latent)
     action = networks.actor(latent.features).sample(None if deterministic else keys[1])
-    return Carry(latent, action, keys[2])
+    return Carry(latent, action, jnp.zeros_like(carry.fresh), keys[2])
 
 
 class Agent:
@@ -201,7 +202,7 @@ def read_description(data: Any, source: str) -> tuple[Spaces, Config]:
     return Spaces.from_json(data["spaces"]), config_from_dict(data["config"])
 
 
-def leaves_by_name(tree: Any) -> dict[str, Array]:
+def leaves_by_name(tree: Any) -> dict[str, Any]:
     """A tree's arrays by their paths, in the order of `jax.tree.leaves`."""
     return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
 

@@ -274,8 +274,10 @@ class Learner:
                 columns.cont(model.continue_head, features).prediction(),
             )
 
-        # Step by step the features are read once, for all networks, while they are in the cache.
-        return jax.lax.map(one_step, features) if self.columns else rows(features)
+        # Step by step, features are read once for all networks, while they are in the cache. The gradient keeps
+        # the products alone: norms and activations are cheaper to repeat than to store.
+        keep = jax.checkpoint_policies.dots_saveable
+        return jax.lax.map(jax.checkpoint(one_step, policy=keep), features) if self.columns else rows(features)
 
     def _scale(self, name: str) -> float:
         """The scale of a loss term; every decoded key has that of `observation`."""

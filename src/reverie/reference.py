@@ -7,12 +7,14 @@ import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from reverie.learner import LearnerState
 from reverie.ops import ReturnScale
+from reverie.spaces import Discrete
 
 Tree = TypeVar("Tree")
 
@@ -63,10 +65,8 @@ DECODER_STAGES = 3  # the reference counts the decoder's convolutions from the i
 
 def names(networks: Any) -> list[str]:
     """The reference's name of each leaf, in the order of `jax.tree.leaves(networks)`."""
-    discrete = {
-        name for name, feature in networks.world_model.encoder.features if hasattr(feature, "classes")
-    }
-    paths = jax.tree_util.tree_flatten_with_path(networks)[0]
+    discrete = {name for name, feature in networks.world_model.encoder.features if isinstance(feature, Discrete)}
+    paths, _ = jax.tree_util.tree_flatten_with_path(networks)
     return [_name(jax.tree_util.keystr(path).removeprefix("."), discrete) for path, _ in paths]
 
 
@@ -83,14 +83,15 @@ def _name(path: str, discrete: set[str]) -> str:
     raise ValueError(f"The reference implementation has no parameter that corresponds to {path}.")
 
 
-def export(tree: Any, networks: Any = None) -> dict[str, np.ndarray]:
-    """Arrays of a tree of networks' structure (parameters, gradients, moments) by the reference's names."""
-    leaves = jax.tree.leaves(tree)
-    return {name: np.asarray(leaf) for name, leaf in zip(names(networks or tree), leaves, strict=True)}
+def export(networks: Any) -> dict[str, np.ndarray]:
+    """Arrays of networks, or of their gradients or moments, by the reference's names."""
+    return {
+        name: np.asarray(leaf) for name, leaf in zip(names(networks), jax.tree.leaves(networks), strict=True)
+    }
 
 
 def load(networks: Tree, arrays: Mapping[str, np.ndarray]) -> Tree:
-    """The networks with the parameters of that name; a ValueError if one is missing or has another shape."""
+    """The same tree with the arrays of its leaves' names; a ValueError if one is missing or has another shape."""
     leaves, structure = jax.tree.flatten(networks)
     loaded = []
     for name, leaf in zip(names(networks), leaves, strict=True):
@@ -107,10 +108,10 @@ def load(networks: Tree, arrays: Mapping[str, np.ndarray]) -> Tree:
 
 def export_state(state: LearnerState) -> dict[str, np.ndarray]:
     """Parameters, slow critic and return scale by the reference's names."""
-    slow = _as_networks(state)
+    slow = eqx.tree_at(lambda networks: networks.critic, state.networks, state.slow_critic)
     return {
         **export(state.networks),
-        **{"slow" + name: array for name, array in export(slow).items() if name.startswith("val/")},
+        **{f"slow{name}": array for name, array in export(slow).items() if name.startswith("val/")},
         "slowval_count/value": np.asarray(state.updates),
         "retnorm/lo/value": np.asarray(state.return_scale.low),
         "retnorm/hi/value": np.asarray(state.return_scale.high),
@@ -119,29 +120,36 @@ def export_state(state: LearnerState) -> dict[str, np.ndarray]:
 
 def load_state(state: LearnerState, arrays: Mapping[str, np.ndarray]) -> LearnerState:
     """The state with the arrays' parameters, slow critic and return scale; the optimiser's state stays."""
-    slow_names = {
-        "val" + name.removeprefix("slowval"): array for name, array in arrays.items() if name.startswith("slowval/")
-    }
-    networks = load(state.networks, arrays)
-    scale = ReturnScale(jnp.asarray(arrays["retnorm/lo/value"]), jnp.asarray(arrays["retnorm/hi/value"]))
-    slow_critic = load(state.networks, {**arrays, **slow_names}).critic
-    return state._replace(networks=networks, slow_critic=slow_critic, return_scale=scale)
+    slow = {name: array for name, array in arrays.items() if not name.startswith("val/")}
+    slow |= {name.removeprefix("slow"): array for name, array in arrays.items() if name.startswith("slowval/")}
+    low, high = (jnp.asarray(arrays[f"retnorm/{end}/value"]) for end in ("lo", "hi"))
+    return state._replace(
+        networks=load(state.networks, arrays),
+        slow_critic=load(state.networks, slow).critic,
+        return_scale=ReturnScale(low, high),
+    )
 
 
 def export_optimizer(state: LearnerState) -> dict[str, np.ndarray]:
     """Step counts, second moments and momentum by the reference's names."""
-    _, rms, momentum, schedule = state.optimizer
+    _, rms, momentum, _ = state.optimizer
     return {
         "step/value": np.asarray(state.updates),
         "state/1/0": np.asarray(rms.count),
-        **{f"state/1/1/{name}": array for name, array in export(rms.nu, state.networks).items()},
+        **{f"state/1/1/{name}": array for name, array in export(rms.nu).items()},
         "state/2/0": np.asarray(momentum.count),
-        **{f"state/2/1/{name}": array for name, array in export(momentum.ema, state.networks).items()},
-        "state/3/count": np.asarray(schedule.count),
+        **{f"state/2/1/{name}": array for name, array in export(momentum.ema).items()},
+        "state/3/count": np.asarray(state.updates),
     }
 
 
-def _as_networks(state: LearnerState) -> Any:
-    import equinox as eqx
-
-    return eqx.tree_at(lambda networks: networks.critic, state.networks, state.slow_critic)
+def load_optimizer(state: LearnerState, arrays: Mapping[str, np.ndarray]) -> LearnerState:
+    """The state with the arrays' step counts, second moments and momentum: training goes on where it was."""
+    clip, rms, momentum, schedule = state.optimizer
+    below = lambda prefix: {n.removeprefix(prefix): x for n, x in arrays.items() if n.startswith(prefix)}  # noqa: E731
+    count = lambda name: jnp.asarray(arrays[name], jnp.int32)  # noqa: E731
+    rms = rms._replace(count=count("state/1/0"), nu=load(rms.nu, below("state/1/1/")))
+    momentum = momentum._replace(count=count("state/2/0"), ema=load(momentum.ema, below("state/2/1/")))
+    if hasattr(schedule, "count"):  # a constant learning rate counts nothing
+        schedule = schedule._replace(count=count("state/3/count"))
+    return state._replace(optimizer=(clip, rms, momentum, schedule), updates=count("step/value"))

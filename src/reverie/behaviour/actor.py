@@ -53,7 +53,8 @@ class Actor(eqx.Module):
         self.heads = {}
         for (name, feature), k in zip(self.features, keys, strict=True):
             size = prod(feature.shape)
-            outputs = {"logits": size * feature.classes} if isinstance(feature, Discrete) else {"mean": size, "std": size}
+            discrete = isinstance(feature, Discrete)
+            outputs = {"logits": size * feature.classes} if discrete else {"mean": size, "std": size}
             self.heads[name] = {
                 part: Linear(units, count, scale=OUTPUT_SCALE, key=jax.random.fold_in(k, i))
                 for i, (part, count) in enumerate(outputs.items())

@@ -1,7 +1,7 @@
 """Imagination (section 4): rolling any model forward with any policy.
 
 The model comes as two functions, so that this file knows no networks: `step(state, action, key)` gives the next
-state, `features(state)` what the policy sees.
+state, `features(state)` what the policy sees. In which layout they are, only these functions know.
 """
 
 from collections.abc import Callable
@@ -19,14 +19,14 @@ Key = PRNGKeyArray | None
 class Trajectory(NamedTuple):
     """Imagined steps, time on the first axis."""
 
-    features: Float[Array, "H+1 *batch features"]  # the first is the start's own
+    features: Float[Array, "steps ..."]  # H + 1 of them, the first being the start's own
     action: Action  # (H + 1, *batch, …), each taken after its features
 
 
 def imagine(
     step: Callable[[State, Action, Key], State],
-    features: Callable[[State], Float[Array, "*batch features"]],
-    policy: Callable[[Float[Array, "*batch features"], Key], Action],
+    features: Callable[[State], Array],
+    policy: Callable[[Array, Key], Action],
     start: State,
     horizon: int,
     key: Key,

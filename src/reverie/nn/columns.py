@@ -29,7 +29,8 @@ def block_linear(
     blocks, _, width = layer.weight.shape
     x = x.astype(layer.weight.dtype).reshape((blocks, -1, x.shape[-1]))
     own = x.shape[1]
-    y = jnp.einsum("gin,gio->gon", x, layer.weight[:, :own]).reshape((blocks * width, -1))
+    # The weight comes first in the product, so that its result is (blocks, width, N) as it falls.
+    y = (jnp.swapaxes(layer.weight[:, :own], 1, 2) @ x).reshape((blocks * width, -1))
     if shared is not None:
         y = y + jnp.moveaxis(layer.weight[:, own:], 0, 1).reshape((shared.shape[0], -1)).T @ shared
     return y + layer.bias[:, None]

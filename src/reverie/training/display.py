@@ -35,7 +35,7 @@ class Display:
             self._progress.start()
         self._steps = steps
 
-    def note(self, text: str) -> None:
+    def note(self, text: str | Table) -> None:
         self.console.print(text)
 
     def warn(self, text: str) -> None:

@@ -1,0 +1,140 @@
+"""The command line, thin over the public API. May import everything; heavy things only when a command needs them."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from reverie.config import Config
+from reverie.presets import DEMO, SIZES
+
+Size = Literal["size1m", "size12m", "size25m", "size50m", "size100m", "size200m", "size400m"]
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train an agent, or continue the run that the logdir holds."""
+
+    env: tyro.conf.Positional[str]
+    """A registered Gymnasium id (CartPole-v1), package:Name-v0, or module:factory."""
+    logdir: Path | None = None
+    """The run's folder; by default runs/ and the environment's name."""
+    size: Size | None = None
+    """A published model size, instead of the values under --model."""
+    steps: int | None = None
+    """Environment steps; short for --run.steps."""
+    train_ratio: float | None = None
+    """Replayed steps per environment step; short for --run.train-ratio."""
+    envs: int | None = None
+    """Environments stepped side by side; short for --env.envs."""
+    config: Annotated[Config, tyro.conf.arg(name="")] = field(default_factory=Config)
+
+    def __call__(self) -> None:
+        from reverie.training import train
+
+        config = self.config
+        if self.size is not None:
+            config = replace(config, model=SIZES[self.size])
+        if self.train_ratio is not None:
+            config = replace(config, run=replace(config.run, train_ratio=self.train_ratio))
+        if self.envs is not None:
+            config = replace(config, env=replace(config.env, envs=self.envs))
+        train(self.env, config, steps=self.steps, logdir=self.logdir or _default_logdir(self.env))
+
+
+@dataclass(frozen=True)
+class Eval:
+    """Play episodes with a trained agent."""
+
+    run: tyro.conf.Positional[Path]
+    """The folder of a run or of a saved agent."""
+    episodes: int = 20
+    """Whole episodes to play."""
+    env: str | None = None
+    """The environment, if it isn't the one of the training."""
+    seed: int = 1000
+    """Of the environments and of the policy's samples."""
+    deterministic: bool = False
+    """Play the most likely actions instead of samples."""
+    video: Path | None = None
+    """Film the first episode, .mp4 or .gif."""
+
+    def __call__(self) -> None:
+        from reverie.agent import Agent
+        from reverie.training import evaluate
+
+        agent = Agent.load(self.run)
+        env = self.env or json.loads((self.run / "agent.json").read_text()).get("env")
+        if env is None:
+            raise ValueError(f"{self.run} does not say which environment it is for; name it with --env.")
+        result = evaluate(
+            agent,
+            env,
+            episodes=self.episodes,
+            seed=self.seed,
+            deterministic=self.deterministic,
+            video=self.video,
+        )
+        print(f"{env}: {result}")
+        if self.video:
+            print(f"The film is in {self.video}.")
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Watch an agent learn to catch a ball, in a few minutes on a laptop. Not the paper's setting: see presets.DEMO."""
+
+    logdir: Path = Path("runs/demo")
+    """The run's folder."""
+
+    def __call__(self) -> None:
+        from reverie.training import evaluate, train
+
+        env, solved = "reverie/CatchVector-v0", 0.8
+        print(
+            "The ball falls, the paddle moves: +1 for a catch, -1 for a miss. "
+            f"A random player gets about -0.75; the demo ends at an average of {solved}."
+        )
+        agent = train(
+            env,
+            DEMO,
+            logdir=self.logdir,
+            until=lambda run: len(run.returns) == run.returns.maxlen and sum(run.returns) / len(run.returns) >= solved,
+        )
+        print(f"Evaluated on fresh episodes: {evaluate(agent, env, episodes=100)}")
+        print(
+            f"\nThe run is in {self.logdir}: metrics.jsonl, and curves with `tensorboard --logdir {self.logdir}`.\n"
+            f"Watch it play:   reverie eval {self.logdir} --episodes 5 --video catch.gif\n"
+            "A real task:     reverie train CartPole-v1 --steps 8000 --logdir runs/cartpole\n"
+            "Its own script:  examples/act.py"
+        )
+
+
+COMMANDS: dict[str, Callable[[], None]] = {"train": Train, "eval": Eval, "demo": Demo}  # type: ignore[dict-item]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command; what goes wrong for a reason that a user can mend is one sentence and exit status 2."""
+    sys.path.insert(0, os.getcwd())  # for module:factory
+    try:
+        command: Any = tyro.extras.subcommand_cli_from_dict(
+            COMMANDS,
+            prog="reverie",
+            description="DreamerV3 on any Gymnasium environment.",
+            args=arguments,
+        )
+        command()
+    except (ValueError, ImportError, OSError, RuntimeError) as error:
+        if os.environ.get("REVERIE_TRACEBACK"):
+            raise
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _default_logdir(env: str) -> Path:
+    return Path("runs") / "".join(c if c.isalnum() or c in "-_." else "-" for c in env)

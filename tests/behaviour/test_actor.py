@@ -1,0 +1,40 @@
+"""The policy over several actions."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from reverie.behaviour import Actor, Critic
+from reverie.spaces import Continuous, Discrete
+
+ACTIONS = {"turn": Discrete((), 3), "grip": Continuous((2,))}
+FEATURES = jax.random.normal(jax.random.key(0), (5, 8))
+
+
+def test_log_probs_and_entropies_are_summed_over_keys_and_dimensions():
+    policy = Actor(8, 4, ACTIONS, key=jax.random.key(1))(FEATURES)
+    action = policy.sample(jax.random.key(2))
+    grip, turn = policy.parts["grip"], policy.parts["turn"]
+    expected = grip.log_prob(action["grip"]).sum(-1) + turn.log_prob(action["turn"])
+    np.testing.assert_allclose(policy.log_prob(action), expected, rtol=1e-6)
+    entropies = policy.entropies()
+    np.testing.assert_allclose(entropies["grip"], grip.entropy().sum(-1), rtol=1e-6)
+    assert entropies["turn"].shape == entropies["grip"].shape == (5,)
+
+
+def test_discrete_policies_are_plain_logits_and_the_first_is_nearly_uniform():
+    policy = Actor(8, 4, ACTIONS, key=jax.random.key(1))(FEATURES)
+    assert policy.parts["turn"].unimix == 0
+    np.testing.assert_allclose(policy.parts["turn"].probs, np.full((5, 3), 1 / 3), atol=0.02)
+    np.testing.assert_allclose(policy.parts["grip"].mean, np.zeros((5, 2)), atol=0.05)
+
+
+def test_keys_of_actions_are_sorted():
+    one = Actor(8, 4, ACTIONS, key=jax.random.key(1))
+    other = Actor(8, 4, dict(reversed(ACTIONS.items())), key=jax.random.key(1))
+    assert [name for name, _ in one.features] == ["grip", "turn"]
+    assert jax.tree.all(jax.tree.map(jnp.array_equal, one, other))
+
+
+def test_the_first_value_is_exactly_zero():
+    np.testing.assert_array_equal(Critic(8, 4, key=jax.random.key(0))(FEATURES).prediction(), np.zeros(5))

@@ -1,0 +1,71 @@
+"""The command line as a person uses it: in a process of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TINY = (
+    "--model.deter 16 --model.hidden 8 --model.classes 4 --model.depth 2 --model.units 16 --model.groups 4 "
+    "--model.blocks 4 --behaviour.imagination-length 3 --replay.batch 2 --replay.length 8 --envs 2 --train-ratio 4 "
+    "--run.log-every 0 --steps 80"
+).split()
+
+
+def reverie(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "reverie", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "src"), "COLUMNS": "200"},
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("cli")
+    result = reverie("train", "CartPole-v1", "--logdir", "runs/cartpole", *TINY, cwd=folder)
+    assert result.returncode == 0, result.stderr
+    for promised in ("observes", "vector: 4 numbers → vector trunk", "action: one of 2 classes", "parameters", "bytes per step"):
+        assert promised in result.stdout
+    assert "updates/s" in result.stdout
+    return folder
+
+
+def test_train_leaves_a_run_that_eval_plays(run):
+    result = reverie("eval", "runs/cartpole", "--episodes", "3", "--video", "film.mp4", cwd=run)
+    assert result.returncode == 0, result.stderr
+    assert "over 3 episodes" in result.stdout
+    assert (run / "film.mp4").stat().st_size > 1000
+
+
+def test_a_factory_in_the_working_directory(tmp_path):
+    (tmp_path / "mine.py").write_text("import gymnasium\n\ndef make(**kwargs):\n    return gymnasium.make('CartPole-v1')\n")
+    result = reverie("train", "mine:make", *TINY, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "runs" / "mine-make" / "agent.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["train", "CartPool-v1"], "did you mean 'CartPole-v1'"),
+        (["train", "CartPole-v1", "--steps", "many"], "many"),
+        (["train", "CartPole-v1", "--replay.batch", "0"], "replay.batch must be at least 1, got 0"),
+        (["train", "CartPole-v1", "--size", "size2m"], "size1m"),
+        (["eval", "nowhere"], "There is no agent in"),
+        (["train", "CartPole-v1", "--logdir", "runs/cartpole", *TINY, "--seed", "9"], "seed: 0 → 9"),
+        (["eval", "runs/cartpole", "--env", "Pendulum-v1"], "The agent was trained for"),
+        (["eval", "runs/cartpole", "--episodes", "0"], "episodes must be at least 1, got 0"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_sentence(run, arguments, sentence):
+    result = reverie(*arguments, cwd=run)
+    assert result.returncode == 2
+    assert sentence in result.stderr + result.stdout
+    assert "Traceback" not in result.stderr

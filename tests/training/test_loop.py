@@ -1,0 +1,239 @@
+"""The loop: what a run does, writes, repeats and continues."""
+
+import json
+import signal
+import threading
+import time
+from dataclasses import replace
+
+import gymnasium as gym
+import jax
+import numpy as np
+import pytest
+from reverie.config import BehaviourConfig, Config, EnvConfig, ModelConfig, ReplayConfig, RunConfig
+from reverie.training import DivergedError, Trainer, train
+from reverie.training.metrics import read_metrics
+
+ENV = "reverie/CatchVector-v0"
+TINY = Config(
+    model=ModelConfig(deter=16, hidden=8, classes=4, depth=2, units=16, groups=4, blocks=4),
+    behaviour=BehaviourConfig(imagination_length=3),
+    replay=ReplayConfig(batch=2, length=8),
+    env=EnvConfig(envs=2),
+    run=RunConfig(steps=120, train_ratio=4, log_every=0, tensorboard=False),
+)
+
+
+def losses(folder) -> list[float]:
+    return [row["opt/loss"] for row in read_metrics(folder) if "opt/loss" in row]
+
+
+def parameters(agent) -> list[np.ndarray]:
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(agent.networks)]
+
+
+def test_a_run_updates_as_often_as_the_train_ratio_says(tmp_path):
+    trainer = Trainer(ENV, TINY, logdir=tmp_path / "run", quiet=True)
+    trainer.run()
+    trainer.close()
+    batch = TINY.replay.batch * TINY.replay.length
+    # A batch of records is collected first; at most one vector step's decisions lie between.
+    assert trainer.env_steps >= TINY.run.steps
+    assert trainer.updates == pytest.approx((TINY.run.steps - batch) * TINY.run.train_ratio / batch, abs=1.5)
+
+
+def test_the_same_seed_gives_the_same_losses_and_parameters(tmp_path):
+    first = train(ENV, TINY, logdir=tmp_path / "a", quiet=True)
+    second = train(ENV, TINY, logdir=tmp_path / "b", quiet=True)
+    assert losses(tmp_path / "a") == losses(tmp_path / "b")
+    assert len(losses(tmp_path / "a")) > 10
+    for ours, theirs in zip(parameters(first), parameters(second), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    other = train(ENV, replace(TINY, seed=1), logdir=tmp_path / "c", quiet=True)
+    assert any(np.any(x != y) for x, y in zip(parameters(first), parameters(other), strict=True))
+
+
+def test_saving_does_not_change_what_is_learned(tmp_path):
+    often = replace(TINY, run=replace(TINY.run, checkpoint_every=0))
+    first = train(ENV, TINY, quiet=True)
+    second = train(ENV, often, logdir=tmp_path / "run", quiet=True)
+    for ours, theirs in zip(parameters(first), parameters(second), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_same_command_continues_a_run(tmp_path, capsys):
+    train(ENV, TINY, steps=80, logdir=tmp_path / "run")
+    trainer = Trainer(ENV, TINY, steps=160, logdir=tmp_path / "run")
+    assert trainer.env_steps >= 80
+    updates, before = trainer.updates, parameters(trainer.agent)
+    trainer.run()
+    trainer.close()
+    assert "Continuing from" in capsys.readouterr().out
+    assert trainer.updates > updates
+    assert any(np.any(x != y) for x, y in zip(before, parameters(trainer.agent), strict=True))
+    steps = [row["step"] for row in read_metrics(tmp_path / "run")]
+    assert steps == sorted(steps)
+    again = Trainer(ENV, TINY, steps=160, logdir=tmp_path / "run")
+    again.run()
+    again.close()
+    assert again.updates == trainer.updates
+    assert "already has" in capsys.readouterr().out
+
+
+def test_restored_state_equals_the_saved_one(tmp_path):
+    trainer = Trainer(ENV, TINY, logdir=tmp_path / "run", quiet=True)
+    trainer.run()
+    trainer.close()
+    restored = Trainer(ENV, TINY, logdir=tmp_path / "run", quiet=True)
+    restored.close()
+    for ours, theirs in zip(jax.tree.leaves(restored._state), jax.tree.leaves(trainer._state), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    ours, theirs = restored._replay.sample(2), trainer._replay.sample(2)
+    for x, y in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_array_equal(np.asarray(x, np.float64), np.asarray(y, np.float64))
+    assert restored._credit == trainer._credit
+    for x, y in zip(jax.tree.leaves(restored._pending), jax.tree.leaves(trainer._pending), strict=True):
+        np.testing.assert_array_equal(np.asarray(x, np.float64), np.asarray(y, np.float64))
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"model": replace(TINY.model, units=24)}, "model.units: 16 → 24"),
+        ({"seed": 5}, "seed: 0 → 5"),
+    ],
+)
+def test_a_run_of_other_settings_is_refused_and_left_as_it_is(tmp_path, change, named):
+    train(ENV, TINY, logdir=tmp_path / "run", quiet=True)
+    before = sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*"))
+    with pytest.raises(ValueError, match=named):
+        train(ENV, replace(TINY, **change), logdir=tmp_path / "run", quiet=True)
+    with pytest.raises(ValueError, match="env: reverie/CatchVector-v0 → CartPole-v1"):
+        train("CartPole-v1", TINY, logdir=tmp_path / "run", quiet=True)
+    assert sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*")) == before
+
+
+def test_a_folder_with_something_else_is_refused(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ValueError, match="holds no run of Reverie"):
+        train(ENV, TINY, logdir=tmp_path, quiet=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_every_episode_is_written_once_with_its_return_and_length(tmp_path):
+    train(ENV, TINY, logdir=tmp_path / "run", quiet=True)
+    rows = [row for row in read_metrics(tmp_path / "run") if "episode/return" in row]
+    assert len(rows) == pytest.approx(TINY.run.steps / 7, abs=2)  # the ball falls for seven steps
+    assert {row["episode/return"] for row in rows} <= {-1.0, 1.0}
+    assert {row["episode/length"] for row in rows} == {7.0}
+
+
+def test_shares_of_time_do_not_exceed_the_whole(tmp_path):
+    train(ENV, TINY, logdir=tmp_path / "run", quiet=True)
+    for row in read_metrics(tmp_path / "run"):
+        if "time/env" in row:
+            assert 0 < sum(row[f"time/{part}"] for part in ("env", "act", "data", "learn", "log")) <= 1.01
+
+
+class Recorder(gym.Env):
+    """Counts up; ends after `length` steps, terminated or truncated."""
+
+    observation_space = gym.spaces.Box(-np.inf, np.inf, (1,), np.float32)
+    action_space = gym.spaces.Box(-2.0, 2.0, (2,), np.float32)
+
+    def __init__(self, length: int = 5, terminate: bool = True):
+        self.length, self.terminate, self.actions = length, terminate, []
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.count = 0
+        return np.array([0], np.float32), {}
+
+    def step(self, action):
+        self.count += 1
+        self.actions.append(action)
+        done = self.count == self.length
+        return np.array([self.count], np.float32), float(self.count), done and self.terminate, done, {}
+
+
+@pytest.mark.parametrize("terminate", [True, False])
+def test_what_is_recorded_is_what_happened(terminate):
+    env = Recorder(terminate=terminate)
+    trainer = Trainer(env, TINY, steps=40, quiet=True)
+    trainer.run()
+    records = trainer._replay.state()["records"]
+    stream = next(iter(records.values()))
+    trainer.close()
+    counts = stream["observation"]["vector"][0, :, 0]
+    np.testing.assert_array_equal(counts, np.arange(len(counts)) % 6)  # no step lost or doubled
+    np.testing.assert_array_equal(stream["reward"][0], counts)
+    np.testing.assert_array_equal(stream["is_first"][0], counts == 0)
+    np.testing.assert_array_equal(stream["is_last"][0], counts == 5)
+    np.testing.assert_array_equal(stream["is_terminal"][0], (counts == 5) & terminate)
+    action = stream["action"]["action"][0]
+    assert np.all(action[counts == 5] == 0)
+    executed = action[counts != 5]
+    # Bounds of ±2 and a policy in ±1: the env got twice the stored action, clipped.
+    np.testing.assert_allclose(np.clip(2 * executed, -2, 2), env.actions[: len(executed)], rtol=1e-6)
+
+
+def test_stored_latents_are_refreshed_by_updates():
+    trainer = Trainer(ENV, TINY, steps=40, quiet=True)
+    trainer.run()
+    first = next(iter(trainer._replay.state()["records"].values()))
+    trained, acted = first["deter"].astype(np.float32), trainer._replay.nbytes
+    trainer.close()
+    assert acted > 0
+    assert np.all(np.isfinite(trained))
+    assert np.any(trained != 0)
+
+
+class NanRewards(Recorder):
+    def step(self, action):
+        observation, _, terminated, truncated, info = super().step(action)
+        return observation, float("nan"), terminated, truncated, info
+
+
+def test_a_nan_from_an_environment_is_named():
+    with pytest.raises(ValueError, match="environment 0 returned the reward nan"):
+        train(NanRewards(), TINY, quiet=True)
+
+
+def test_a_diverged_run_keeps_its_last_good_checkpoint(tmp_path):
+    train(ENV, TINY, logdir=tmp_path / "run", quiet=True)
+    trainer = Trainer(ENV, TINY, steps=200, logdir=tmp_path / "run", quiet=True)
+    newest = trainer._folder.newest
+    trainer._state = jax.tree.map(lambda x: x * np.nan if x.dtype == np.float32 else x, trainer._state)
+    with pytest.raises(DivergedError, match="The loss is nan"):
+        trainer.run()
+    assert trainer._folder.newest == newest
+    trainer.close()
+
+
+def test_ctrl_c_saves_and_says_how_to_continue(tmp_path, capsys):
+    config = replace(TINY, run=replace(TINY.run, steps=1_000_000))
+    trainer = Trainer(ENV, config, logdir=tmp_path / "run")
+
+    def interrupt() -> None:
+        while trainer.updates < 3:
+            time.sleep(0.05)
+        signal.raise_signal(signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    trainer.run()
+    trainer.close()
+    assert trainer.interrupted
+    assert "Run the same command again to continue" in capsys.readouterr().out.replace("\n", " ")
+    assert trainer._folder.newest == trainer.updates
+
+
+def test_tensorboard_gets_the_same_numbers(tmp_path):
+    config = replace(TINY, run=replace(TINY.run, tensorboard=True))
+    train(ENV, config, logdir=tmp_path / "run", quiet=True)
+    assert list((tmp_path / "run" / "tensorboard").glob("events.*"))
+
+
+def test_metrics_are_valid_json(tmp_path):
+    train(ENV, TINY, logdir=tmp_path / "run", quiet=True)
+    for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines():
+        assert "step" in json.loads(line)

@@ -1,0 +1,65 @@
+"""Columns and rows are two layouts of one function: the same keys give the same numbers."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from reverie.config import BehaviourConfig, Config, ModelConfig
+from reverie.learner import Learner
+from reverie.nn import BlockLinear, columns
+from reverie.spaces import Continuous, Discrete
+from reverie.world_model import Latent
+
+ACTIONS = {"force": Continuous((2,)), "move": Discrete((), 4)}
+
+
+def small(columns: bool) -> Learner:
+    model = ModelConfig(
+        deter=32, hidden=12, groups=4, classes=6, blocks=4, units=16, depth=4, compute_dtype="float32"
+    )
+    behaviour = BehaviourConfig(imagination_length=5)
+    learner = Learner({"vector": Continuous((3,))}, ACTIONS, Config(model=model, behaviour=behaviour))
+    learner.columns = columns
+    return learner
+
+
+def shaken(tree, key):
+    """Every parameter moved: zero heads and unit scales would hide mistakes."""
+    leaves, structure = jax.tree.flatten(tree)
+    keys = jax.random.split(key, len(leaves))
+    return jax.tree.unflatten(
+        structure, [x + 0.3 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
+    )
+
+
+@pytest.mark.parametrize("key", [None, jax.random.key(3)], ids=["modes", "samples"])
+def test_imagined_trajectories_agree(key):
+    by_row, by_column = small(columns=False), small(columns=True)
+    networks = shaken(by_row.init(jax.random.key(0)).networks, jax.random.key(1))
+    stoch = jax.nn.one_hot(jax.random.randint(jax.random.key(2), (2, 3, 4), 0, 6), 6)
+    latent = Latent(jnp.tanh(jax.random.normal(jax.random.key(4), (2, 3, 32))), stoch)
+    rows, cols = (eqx.filter_jit(learner._imagine)(networks, latent, key) for learner in (by_row, by_column))
+    np.testing.assert_allclose(jnp.swapaxes(cols.features, 1, 2), rows.features, rtol=1e-5, atol=1e-5)
+    for name in ACTIONS:
+        np.testing.assert_allclose(cols.action[name], rows.action[name], rtol=1e-5, atol=1e-5)
+
+    def judged(networks, learner, features):
+        outlook = learner._outlook(networks, networks.critic, features)
+        logits = jnp.moveaxis(outlook.value.logits, outlook.value.axis, -1)
+        score = outlook.policy.log_prob(jax.lax.stop_gradient(rows.action))
+        return (score + jax.nn.log_softmax(logits)[..., 7]).mean(), (*outlook[2:], logits, score)
+
+    function = eqx.filter_jit(eqx.filter_value_and_grad(judged, has_aux=True))
+    expected = function(networks, by_row, rows.features)
+    actual = function(networks, by_column, jnp.swapaxes(rows.features, 1, 2))
+    for x, y in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(x, y, rtol=2e-4, atol=2e-5 * max(1.0, float(jnp.abs(y).max())))
+
+
+def test_block_linear():
+    layer = BlockLinear(12, 8, 4, key=jax.random.key(0), shared=5)
+    layer = eqx.tree_at(lambda layer: layer.bias, layer, jnp.arange(8.0))
+    x, shared = jax.random.normal(jax.random.key(1), (7, 12)), jax.random.normal(jax.random.key(2), (7, 5))
+    np.testing.assert_allclose(columns.block_linear(layer, x.T, shared.T).T, layer(x, shared), rtol=1e-5, atol=1e-6)
