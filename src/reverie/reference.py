@@ -150,6 +150,6 @@ def load_optimizer(state: LearnerState, arrays: Mapping[str, np.ndarray]) -> Lea
     count = lambda name: jnp.asarray(arrays[name], jnp.int32)  # noqa: E731
     rms = rms._replace(count=count("state/1/0"), nu=load(rms.nu, below("state/1/1/")))
     momentum = momentum._replace(count=count("state/2/0"), ema=load(momentum.ema, below("state/2/1/")))
-    if hasattr(schedule, "count"):  # a constant learning rate counts nothing
+    if "count" in schedule._fields:  # a constant learning rate counts nothing
         schedule = schedule._replace(count=count("state/3/count"))
     return state._replace(optimizer=(clip, rms, momentum, schedule), updates=count("step/value"))

@@ -18,32 +18,32 @@ compiled = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 
 B, T = 2, 6
 
 
-def uniform(*shape: int, seed: int) -> jax.Array:
+def normal(*shape: int, seed: int) -> jax.Array:
     return jax.random.normal(jax.random.key(seed), shape)
 
 
 @pytest.fixture(scope="module")
 def model() -> WorldModel:
-    return WorldModel(
-        {"a": Continuous((3,)), "b": Discrete((), 4)},
-        {"push": Continuous((2,))},
-        deter=8, hidden=4, groups=2, classes=3, blocks=2, units=4, depth=2, unimix=0.01, key=jax.random.key(0),
-    )  # fmt: skip
+    sizes = {"deter": 8, "hidden": 4, "groups": 2, "classes": 3, "blocks": 2, "units": 4, "depth": 2, "unimix": 0.01}
+    observations, actions = {"a": Continuous((3,)), "b": Discrete((), 4)}, {"push": Continuous((2,))}
+    return compiled(lambda key: WorldModel(observations, actions, **sizes, key=key))(jax.random.key(0))
 
 
 @pytest.fixture(scope="module")
 def observe(model):
+    filtered = compiled(lambda model, *arguments: model.observe(*arguments))
+
     def posterior(seed, is_first):
         """Posteriors of sequences that agree from the step 3 on and differ, with the seed, before."""
-        same = lambda *shape: uniform(B, T - 3, *shape, seed=0)  # noqa: E731
-        before = lambda *shape: uniform(B, 3, *shape, seed=seed)  # noqa: E731
+        same = lambda *shape: normal(B, T - 3, *shape, seed=0)  # noqa: E731
+        before = lambda *shape: normal(B, 3, *shape, seed=seed)  # noqa: E731
         observation = {
             "a": jnp.concatenate([before(3), same(3)], 1),
             "b": jnp.concatenate([(before() > 0), (same() > 0)], 1).astype(jnp.int32),
         }
-        action = {"push": jnp.concatenate([before(2), uniform(B, 1, 2, seed=seed + 1), same(2)[:, 1:]], 1)}
-        carry = Latent(uniform(B, 8, seed=seed), jax.nn.one_hot(jnp.full((B, 2), seed % 3), 3))
-        return compiled(model.observe)(carry, observation, action, is_first, jax.random.key(0))
+        action = {"push": jnp.concatenate([before(2), normal(B, 1, 2, seed=seed + 1), same(2)[:, 1:]], 1)}
+        carry = Latent(normal(B, 8, seed=seed), jax.nn.one_hot(jnp.full((B, 2), seed % 3), 3))
+        return filtered(model, carry, observation, action, is_first, jax.random.key(0))
 
     return posterior
 
@@ -69,21 +69,23 @@ def test_a_reset_concerns_its_own_sequence_only(observe):
     assert not np.allclose(one.deter[1, 3:], other.deter[1, 3:], atol=1e-3)
 
 
-def test_a_sequence_is_its_steps_one_after_the_other():
-    rssm = RSSM(
-        deter=8, hidden=4, groups=2, classes=3, blocks=2, actions=2, embedding=5, unimix=0.01, key=jax.random.key(0)
-    )
-    embedding, action = uniform(B, T, 5, seed=1), uniform(B, T, 2, seed=2)
-    states, logits = compiled(rssm.observe, static_argnums=4)(
-        rssm.initial((B,)), embedding, action, jnp.zeros((B, T), bool), None
+def step(rssm: RSSM, latent: Latent, action: jax.Array, embedding: jax.Array) -> tuple[Latent, jax.Array]:
+    deter = rssm.sequence(latent, action)
+    posterior = rssm.posterior(deter, embedding)
+    return Latent(deter, posterior.straight_through(posterior.mode())), posterior.logits
+
+
+def test_a_sequence_is_its_steps_one_after_the_other(model):
+    rssm, one = model.rssm, compiled(step)
+    embedding, action = normal(B, T, model.encoder.size, seed=1), normal(B, T, 2, seed=2)
+    states, logits = compiled(lambda rssm, *arguments: rssm.observe(*arguments, None))(
+        rssm, rssm.initial((B,)), embedding, action, jnp.zeros((B, T), bool)
     )
     latent = rssm.initial((B,))
     for t in range(T):
-        deter = rssm.sequence(latent, action[:, t])
-        posterior = rssm.posterior(deter, embedding[:, t])
-        latent = Latent(deter, posterior.straight_through(posterior.mode()))
-        np.testing.assert_allclose(states.deter[:, t], deter, rtol=1e-4, atol=1e-6)
-        np.testing.assert_allclose(logits[:, t], posterior.logits, rtol=1e-4, atol=1e-5)
+        latent, expected = one(rssm, latent, action[:, t], embedding[:, t])
+        np.testing.assert_allclose(states.deter[:, t], latent.deter, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(logits[:, t], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_recurrence_keeps_the_state_within_one(observe):
@@ -93,7 +95,7 @@ def test_the_recurrence_keeps_the_state_within_one(observe):
     assert {0, 1} == set(np.unique(np.round(states.stoch, 6)))
 
 
-def test_one_first_reward_is_exactly_zero(model):
+def test_the_first_reward_is_exactly_zero(model):
     latent = model.initial((B,))
     np.testing.assert_array_equal(model.reward(latent).prediction(), np.zeros(B))
 
