@@ -3,6 +3,7 @@
 import sys
 
 import gymnasium as gym
+
 import reverie
 
 

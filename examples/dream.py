@@ -7,6 +7,7 @@ import sys
 
 import gymnasium as gym
 import jax
+
 import reverie
 from reverie.ops import symexp
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+
 from reverie.training.metrics import read_metrics
 
 WINDOW = 10  # episodes in the moving average

@@ -11,6 +11,14 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 
+# What was compiled once is read back by the next run, by xdist's workers and by the commands that tests start.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent / ".cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
+
+# Tests compile much and compute little. Numbers agree to rounding.
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
+
 import beartype
 import jax
 import jaxtyping
@@ -18,11 +26,6 @@ import jaxtyping
 # An addition of (B, T) and (T,) is a missing axis more often than it is meant.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-# Most of a test's time is compilation; the next run and xdist's workers read back what was compiled once.
-if jax.config.jax_compilation_cache_dir is None:
-    jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parent / ".cache" / "jax"))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
 # Every annotated argument and result of the package is checked on each call: types, dtypes and shapes.
 # An int may stand for a float, as Python's own typing has it.

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 import reverie
 from reverie.config import Config, ModelConfig
 from reverie.spaces import Spaces
@@ -106,9 +107,7 @@ def test_loading_says_what_is_wrong(agent, tmp_path):
 
 def test_the_world_model_observes_imagines_and_decodes(agent):
     model = agent.world_model
-    observation = {
-        key: jnp.asarray(value)[:, None] for key, value in agent.spaces.zero_observation(2).items()
-    }
+    observation = {key: jnp.asarray(value)[:, None] for key, value in agent.spaces.zero_observation(2).items()}
     previous = {key: jnp.asarray(value)[:, None] for key, value in agent.spaces.zeros_action(2).items()}
     states = model.observe(model.initial((2,)), observation, previous, jnp.ones((2, 1), bool))
     latent = jax.tree.map(lambda x: x[:, -1], states)

@@ -7,11 +7,36 @@ from pathlib import Path
 
 import pytest
 
-TINY = (
-    "--model.deter 16 --model.hidden 8 --model.classes 4 --model.depth 2 --model.units 16 --model.groups 4 "
-    "--model.blocks 4 --behaviour.imagination-length 3 --replay.batch 2 --replay.length 8 --envs 2 --train-ratio 4 "
-    "--run.log-every 0 --steps 80"
-).split()
+TINY = [
+    "--model.deter",
+    "16",
+    "--model.hidden",
+    "8",
+    "--model.classes",
+    "4",
+    "--model.depth",
+    "2",
+    "--model.units",
+    "16",
+    "--model.groups",
+    "4",
+    "--model.blocks",
+    "4",
+    "--behaviour.imagination-length",
+    "3",
+    "--replay.batch",
+    "2",
+    "--replay.length",
+    "8",
+    "--envs",
+    "2",
+    "--train-ratio",
+    "4",
+    "--run.log-every",
+    "0",
+    "--steps",
+    "80",
+]
 
 
 def reverie(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
@@ -31,7 +56,13 @@ def run(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("cli")
     result = reverie("train", "CartPole-v1", "--logdir", "runs/cartpole", *TINY, cwd=folder)
     assert result.returncode == 0, result.stderr
-    for promised in ("observes", "vector: 4 numbers → vector trunk", "action: one of 2 classes", "parameters", "bytes per step"):
+    for promised in (
+        "observes",
+        "vector: 4 numbers → vector trunk",
+        "action: one of 2 classes",
+        "parameters",
+        "bytes per step",
+    ):
         assert promised in result.stdout
     assert "updates/s" in result.stdout
     return folder
@@ -45,7 +76,9 @@ def test_train_leaves_a_run_that_eval_plays(run):
 
 
 def test_a_factory_in_the_working_directory(tmp_path):
-    (tmp_path / "mine.py").write_text("import gymnasium\n\ndef make(**kwargs):\n    return gymnasium.make('CartPole-v1')\n")
+    (tmp_path / "mine.py").write_text(
+        "import gymnasium\n\ndef make(**kwargs):\n    return gymnasium.make('CartPole-v1')\n"
+    )
     result = reverie("train", "mine:make", *TINY, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "runs" / "mine-make" / "agent.json").exists()

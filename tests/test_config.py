@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+
 from reverie.config import Config, ModelConfig, ReplayConfig, config_from_dict, config_to_dict, differences
 from reverie.presets import SIZES
 

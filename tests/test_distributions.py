@@ -112,9 +112,7 @@ def test_bernoulli_loss_takes_soft_targets():
     logit, target = jnp.float32(1.5), jnp.float32(0.3)
     p = 1 / (1 + np.exp(-1.5))
     np.testing.assert_allclose(Bernoulli(logit).prediction(), p, rtol=1e-6)
-    np.testing.assert_allclose(
-        Bernoulli(logit).loss(target), -(0.3 * np.log(p) + 0.7 * np.log(1 - p)), rtol=1e-6
-    )
+    np.testing.assert_allclose(Bernoulli(logit).loss(target), -(0.3 * np.log(p) + 0.7 * np.log(1 - p)), rtol=1e-6)
 
 
 def test_losses_are_summed_over_an_events_axes():

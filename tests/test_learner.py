@@ -99,9 +99,7 @@ def equal(one, other) -> bool:
     ],
 )
 def test_smallest_size_has_the_published_number_of_parameters(observations, actions, count):
-    networks = jax.eval_shape(
-        lambda key: Networks(observations, actions, SIZES["size1m"], key=key), jax.random.key(0)
-    )
+    networks = jax.eval_shape(lambda key: Networks(observations, actions, SIZES["size1m"], key=key), jax.random.key(0))
     assert networks.parameter_count == count
 
 

@@ -33,7 +33,7 @@ class Carry(NamedTuple):
 
 
 def initial_carry(networks: Networks, batch_size: int, key: PRNGKeyArray) -> Carry:
-    """The carry before a first observation: zeros, and fresh. (A discrete action of 0 is a real action to the model.)"""
+    """The carry before a first observation: zeros, and fresh, for a discrete action of 0 is a real one to the model."""
     actions = {
         name: jnp.zeros((batch_size, *feature.shape), jnp.int32 if hasattr(feature, "classes") else jnp.float32)
         for name, feature in networks.world_model.actions

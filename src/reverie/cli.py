@@ -128,12 +128,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
             description="DreamerV3 on any Gymnasium environment.",
             args=arguments,
         )
+        _keep_compiled()
         command()
     except (ValueError, ImportError, OSError, RuntimeError) as error:
         if os.environ.get("REVERIE_TRACEBACK"):
             raise
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def _keep_compiled() -> None:
+    """What XLA compiles is kept in the user's cache folder, unless JAX was told another; the next start is quick."""
+    import jax
+
+    if not jax.config.values["jax_compilation_cache_dir"]:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(cache / "reverie" / "compiled"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 
 def _default_logdir(env: str) -> Path:

@@ -128,7 +128,7 @@ def config_from_dict(data: Mapping[str, Any]) -> Config:
 
 def differences(ours: Config, theirs: Config, ignore: tuple[str, ...] = ()) -> dict[str, tuple[Any, Any]]:
     """Dotted name → both values, where two configs differ; names in `ignore` and below are left out."""
-    flat = {name: value for name, value in _flatten(asdict(theirs))}
+    flat = dict(_flatten(asdict(theirs)))
     return {
         name: (value, flat[name])
         for name, value in _flatten(asdict(ours))

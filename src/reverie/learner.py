@@ -10,9 +10,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from reverie.behaviour import Actor, Critic, Policy, imagination_loss, imagine, replay_value_loss
+from reverie.behaviour import Actor, Critic, Policy, Trajectory, imagination_loss, imagine, replay_value_loss
 from reverie.config import Config, ModelConfig
 from reverie.distributions import TwoHot
 from reverie.experience import Experience
@@ -155,7 +156,7 @@ class Learner:
         slow_critic = optax.incremental_update(networks.critic, state.slow_critic, self.config.behaviour.slow_rate)
         metrics = aux.metrics | {
             "opt/loss": total,
-            "opt/grad_norm": optax.global_norm(gradient),
+            "opt/grad_norm": jnp.linalg.norm(ravel_pytree(gradient)[0]),
             "opt/grad_rms": _rms(gradient),
             "opt/update_rms": _rms(step),
             "opt/param_rms": _rms(networks),
@@ -199,7 +200,7 @@ class Learner:
         )
         losses = model.losses | {name: loss.reshape(shape) for name, loss in behaviour.losses.items()}
         losses["repval"] = time_first(replayed)
-        total = sum(self._scale(name) * loss.mean() for name, loss in losses.items())
+        total = sum((self._scale(name) * loss.mean() for name, loss in losses.items()), start=jnp.zeros(()))
         metrics = {
             **{f"loss/{name}": loss.mean() for name, loss in losses.items()},
             **behaviour.metrics,
@@ -229,7 +230,7 @@ class Learner:
             key=key,
         )
 
-    def _imagine(self, networks: Networks, latent: Latent, key: PRNGKeyArray | None):
+    def _imagine(self, networks: Networks, latent: Latent, key: PRNGKeyArray | None) -> Trajectory:
         """From every posterior state of the batch; no gradient leaves or enters imagination."""
         model, actor, starts = jax.lax.stop_gradient((networks.world_model, networks.actor, latent))
         starts = jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), starts)
@@ -292,5 +293,4 @@ def compute_dtype(config: ModelConfig) -> jnp.dtype:
 
 
 def _rms(tree: object) -> Float[Array, ""]:
-    leaves = jax.tree.leaves(tree)
-    return optax.global_norm(tree) / jnp.sqrt(float(sum(leaf.size for leaf in leaves)))
+    return jnp.sqrt(jnp.mean(jnp.square(ravel_pytree(tree)[0])))

@@ -12,7 +12,9 @@ def adaptive_gradient_clipping(clip: float, floor: float) -> optax.GradientTrans
     Per tensor, as DreamerV3 does; Optax's own is per output unit.
     """
 
-    def update(updates: optax.Updates, state: optax.OptState, params: optax.Params | None = None) -> tuple:
+    def update(
+        updates: optax.Updates, state: optax.OptState, params: optax.Params | None = None
+    ) -> tuple[optax.Updates, optax.OptState]:
         if params is None:
             raise ValueError("Adaptive gradient clipping compares gradients with parameters; pass `params`.")
 
@@ -40,9 +42,11 @@ def laprop(
     The first update has learning rate 0, update n has `learning_rate · min(1, n / warmup)`.
     """
     schedule = optax.linear_schedule(0.0, learning_rate, warmup) if warmup else learning_rate
-    return optax.chain(
-        adaptive_gradient_clipping(clip, clip_floor),
+    elementwise = optax.chain(
         optax.scale_by_rms(decay_rms, eps=epsilon, eps_in_sqrt=False, bias_correction=True),
         optax.ema(decay_momentum, debias=True),
         optax.scale_by_learning_rate(schedule),
     )
+    # All that works number by number runs on one vector of all parameters: a hundred tensors would each bring
+    # their own kernels to compile and to launch.
+    return optax.chain(adaptive_gradient_clipping(clip, clip_floor), optax.flatten(elementwise))

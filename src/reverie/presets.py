@@ -1,9 +1,17 @@
 """Model sizes and suites, as data over `config`. May import: `config`."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 
-from reverie.config import Config, EnvConfig, ModelConfig, ReplayConfig, RunConfig
+from reverie.config import (
+    BehaviourConfig,
+    Config,
+    EnvConfig,
+    ModelConfig,
+    OptimizerConfig,
+    ReplayConfig,
+    RunConfig,
+)
 
 
 def _size(deter: int, hidden: int, classes: int, depth: int, units: int) -> ModelConfig:
@@ -36,11 +44,12 @@ SUITES = MappingProxyType({"gymnasium": Suite(train_ratio=512, envs=4)})
 """Settings per suite. The paper has none for Gymnasium's own tasks; these are the proprioceptive ones, made thrifty."""
 
 
-DEMO = replace(
-    Config(),
+DEMO = Config(
     model=ModelConfig(deter=128, hidden=32, classes=8, depth=4, units=64, groups=8),
-    replay=ReplayConfig(batch=16, length=32),
+    behaviour=BehaviourConfig(imagination_length=10),
+    optimizer=OptimizerConfig(learning_rate=1e-3, warmup=50),
+    replay=ReplayConfig(batch=16, length=16),
     env=EnvConfig(envs=8),
-    run=RunConfig(train_ratio=64),
+    run=RunConfig(train_ratio=32, steps=60_000),
 )
-"""For the demo alone: a smaller model and shorter sequences than the paper's, to be quick on a laptop."""
+"""For the demo alone: a smaller model, shorter sequences and larger steps than the paper's, to be quick on a laptop."""

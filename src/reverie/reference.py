@@ -11,6 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 
 from reverie.learner import LearnerState
 from reverie.ops import ReturnScale
@@ -85,9 +86,7 @@ def _name(path: str, discrete: set[str]) -> str:
 
 def export(networks: Any) -> dict[str, np.ndarray]:
     """Arrays of networks, or of their gradients or moments, by the reference's names."""
-    return {
-        name: np.asarray(leaf) for name, leaf in zip(names(networks), jax.tree.leaves(networks), strict=True)
-    }
+    return {name: np.asarray(leaf) for name, leaf in zip(names(networks), jax.tree.leaves(networks), strict=True)}
 
 
 def load(networks: Tree, arrays: Mapping[str, np.ndarray]) -> Tree:
@@ -132,24 +131,26 @@ def load_state(state: LearnerState, arrays: Mapping[str, np.ndarray]) -> Learner
 
 def export_optimizer(state: LearnerState) -> dict[str, np.ndarray]:
     """Step counts, second moments and momentum by the reference's names."""
-    _, rms, momentum, _ = state.optimizer
+    _, (rms, momentum, _) = state.optimizer
+    unravel = ravel_pytree(state.networks)[1]
     return {
         "step/value": np.asarray(state.updates),
         "state/1/0": np.asarray(rms.count),
-        **{f"state/1/1/{name}": array for name, array in export(rms.nu).items()},
+        **{f"state/1/1/{name}": array for name, array in export(unravel(rms.nu)).items()},
         "state/2/0": np.asarray(momentum.count),
-        **{f"state/2/1/{name}": array for name, array in export(momentum.ema).items()},
+        **{f"state/2/1/{name}": array for name, array in export(unravel(momentum.ema)).items()},
         "state/3/count": np.asarray(state.updates),
     }
 
 
 def load_optimizer(state: LearnerState, arrays: Mapping[str, np.ndarray]) -> LearnerState:
     """The state with the arrays' step counts, second moments and momentum: training goes on where it was."""
-    clip, rms, momentum, schedule = state.optimizer
+    clip, (rms, momentum, schedule) = state.optimizer
     below = lambda prefix: {n.removeprefix(prefix): x for n, x in arrays.items() if n.startswith(prefix)}  # noqa: E731
+    vector = lambda prefix: ravel_pytree(load(state.networks, below(prefix)))[0]  # noqa: E731
     count = lambda name: jnp.asarray(arrays[name], jnp.int32)  # noqa: E731
-    rms = rms._replace(count=count("state/1/0"), nu=load(rms.nu, below("state/1/1/")))
-    momentum = momentum._replace(count=count("state/2/0"), ema=load(momentum.ema, below("state/2/1/")))
+    rms = rms._replace(count=count("state/1/0"), nu=vector("state/1/1/"))
+    momentum = momentum._replace(count=count("state/2/0"), ema=vector("state/2/1/"))
     if "count" in schedule._fields:  # a constant learning rate counts nothing
         schedule = schedule._replace(count=count("state/3/count"))
-    return state._replace(optimizer=(clip, rms, momentum, schedule), updates=count("step/value"))
+    return state._replace(optimizer=(clip, (rms, momentum, schedule)), updates=count("step/value"))

@@ -114,15 +114,9 @@ class Spaces:
         for key, leaf in self._observation_leaves.items():
             value = np.asarray(leaf.pick(observation))
             if value.shape != leaf.space.shape:
-                raise ValueError(
-                    f"observation {key!r} has shape {value.shape}, but its space says {leaf.space.shape}"
-                )
-            if value.dtype != leaf.space.dtype and not np.can_cast(
-                value.dtype, leaf.space.dtype, "same_kind"
-            ):
-                raise ValueError(
-                    f"observation {key!r} is {value.dtype}, but its space says {leaf.space.dtype}"
-                )
+                raise ValueError(f"observation {key!r} has shape {value.shape}, but its space says {leaf.space.shape}")
+            if value.dtype != leaf.space.dtype and not np.can_cast(value.dtype, leaf.space.dtype, "same_kind"):
+                raise ValueError(f"observation {key!r} is {value.dtype}, but its space says {leaf.space.dtype}")
 
     def is_single(self, observation: Any) -> bool:
         """Whether this is the observation of one environment, without a leading axis."""
@@ -168,9 +162,7 @@ class Spaces:
             ValueError: other keys or another shape than the space's, NaN or infinity, a class out of range.
         """
         if set(action) != set(self._action_leaves):
-            raise ValueError(
-                f"the action has the keys {sorted(action)}, expected {sorted(self._action_leaves)}"
-            )
+            raise ValueError(f"the action has the keys {sorted(action)}, expected {sorted(self._action_leaves)}")
         decoded: dict[str, np.ndarray] = {}
         for key, leaf in self._action_leaves.items():
             value = np.asarray(action[key])
@@ -230,9 +222,7 @@ def _walk(what: str, space: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[
         yield path, space
         return
     if not space.spaces:
-        raise UnsupportedSpaceError(
-            f"{what} {'/'.join(path)!r} is an empty Dict: give it an entry or drop it"
-        )
+        raise UnsupportedSpaceError(f"{what} {'/'.join(path)!r} is an empty Dict: give it an entry or drop it")
     for name, child in space.spaces.items():
         if not isinstance(name, str) or not name:
             raise UnsupportedSpaceError(
@@ -397,9 +387,7 @@ _DECODE: dict[type[Feature], _Convert] = {Continuous: _decode_numbers, Discrete:
 def _check_shape(label: str, value: np.ndarray, feature: Feature) -> None:
     if value.ndim == 0 or value.shape[1:] != feature.shape:
         expected = ", ".join(map(str, ("N", *feature.shape)))
-        raise ValueError(
-            f"{label} has shape {value.shape}, expected ({expected}) with one row per environment"
-        )
+        raise ValueError(f"{label} has shape {value.shape}, expected ({expected}) with one row per environment")
 
 
 def _check_same_length(what: str, values: Mapping[str, np.ndarray]) -> None:
@@ -470,9 +458,7 @@ def _space_to_json(space: Any) -> dict[str, Any]:
 def _space_from_json(label: str, data: Any) -> Any:
     match data:
         case {"type": "Dict", "spaces": dict(children)} if len(data) == 2:
-            return spaces.Dict(
-                {name: _space_from_json(f"{label}/{name}", child) for name, child in children.items()}
-            )
+            return spaces.Dict({name: _space_from_json(f"{label}/{name}", child) for name, child in children.items()})
     try:
         space = _leaf_from_json(data)
     except (TypeError, ValueError, OverflowError, AssertionError) as error:

@@ -102,7 +102,5 @@ def test_missing_packages(module: types.ModuleType) -> None:
 def test_a_module_that_lacks_a_package(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "needy_suite.py").write_text("import no_such_package\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(
-        MissingDependencyError, match="'needy_suite:make' needs the package 'no_such_package'"
-    ):
+    with pytest.raises(MissingDependencyError, match="'needy_suite:make' needs the package 'no_such_package'"):
         make_env("needy_suite:make")

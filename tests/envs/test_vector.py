@@ -191,9 +191,7 @@ class Broken(Counting):
 def test_bad_reward(reward: Any) -> None:
     envs = Environments(Broken, env_kwargs={"reward": reward})
     envs.reset()
-    with pytest.raises(
-        BrokenEnvironmentError, match=r"environment 0 returned the reward .*one finite number"
-    ):
+    with pytest.raises(BrokenEnvironmentError, match=r"environment 0 returned the reward .*one finite number"):
         envs.step({"action": np.array([0])})
 
 

@@ -80,9 +80,7 @@ def test_block_linear_is_a_block_diagonal_product():
 def test_shared_inputs_of_a_block_linear_are_concatenated_to_every_block():
     layer = jax.tree.map(lambda leaf: leaf + 0.1, BlockLinear(6, 4, 2, shared=5, key=KEY))
     x, shared = normal(3, 6), normal(3, 5, seed=2)
-    blocks = [
-        np.concatenate([x[:, 3 * g : 3 * g + 3], shared], -1) @ np.asarray(layer.weight)[g] for g in range(2)
-    ]
+    blocks = [np.concatenate([x[:, 3 * g : 3 * g + 3], shared], -1) @ np.asarray(layer.weight)[g] for g in range(2)]
     np.testing.assert_allclose(layer(x, shared), np.concatenate(blocks, -1) + 0.1, rtol=1e-5, atol=1e-6)
 
 

@@ -87,9 +87,7 @@ def check_whole(sample: Sample, sequence: int, truth: np.ndarray | None = None) 
     expected = contents(stream, time)
     if truth is not None:
         values = truth[stream, time]
-        expected = expected._replace(
-            deter=latents(values, DETER, np.float32), stoch=latents(values, STOCH, np.uint8)
-        )
+        expected = expected._replace(deter=latents(values, DETER, np.float32), stoch=latents(values, STOCH, np.uint8))
     for got, leaf in zip(jax.tree.leaves(sample.experience), jax.tree.leaves(expected), strict=True):
         assert got.dtype == leaf.dtype
         assert got.shape == leaf.shape
@@ -110,9 +108,7 @@ def check_whole(sample: Sample, sequence: int, truth: np.ndarray | None = None) 
         pytest.param(2, 4, 4, 9, 3, id="one start each"),
     ],
 )
-def test_uniform_over_every_start(
-    num_envs: int, length: int, sequence: int, steps: int, segment: int
-) -> None:
+def test_uniform_over_every_start(num_envs: int, length: int, sequence: int, steps: int, segment: int) -> None:
     replay = make(num_envs, length, sequence, steps, segment=segment, online=False)
     firsts = range(max(0, steps - length), steps - sequence + 1)
     expected = {(stream, first) for stream in range(num_envs) for first in firsts}
@@ -181,9 +177,7 @@ def test_online_off() -> None:
     extra=st.integers(0, 20),
     actions=st.lists(st.tuples(st.integers(0, 12), st.integers(0, 9)), min_size=1, max_size=12),
 )
-def test_online_each_once_and_first(
-    shape: dict[str, int], extra: int, actions: list[tuple[int, int]]
-) -> None:
+def test_online_each_once_and_first(shape: dict[str, int], extra: int, actions: list[tuple[int, int]]) -> None:
     """Against a queue kept in the plainest way, while records are added, drawn and overwritten."""
     num_envs, sequence = shape["num_envs"], shape["sequence"]
     length = sequence + extra
@@ -390,9 +384,7 @@ def test_restore_refuses_what_does_not_fit() -> None:
         replay.restore(make(3, 10, 4, 10).state())
     other = Replay(TEMPLATE._replace(deter=np.zeros(7, np.float32)), capacity=20, num_envs=2, sequence=4)
     other.add(record(2, 0)._replace(deter=np.zeros((2, 7), np.float32)))
-    with pytest.raises(
-        ValueError, match=r"`deter` is float32 \(2, 1, 7\), expected float32 \(2, 1, 3\). Restore with"
-    ):
+    with pytest.raises(ValueError, match=r"`deter` is float32 \(2, 1, 7\), expected float32 \(2, 1, 3\). Restore with"):
         replay.restore(other.state())
     jax.tree.map(np.testing.assert_array_equal, replay.state(), before)
 

@@ -10,6 +10,7 @@ import gymnasium as gym
 import jax
 import numpy as np
 import pytest
+
 from reverie.config import BehaviourConfig, Config, EnvConfig, ModelConfig, ReplayConfig, RunConfig
 from reverie.training import DivergedError, Trainer, train
 from reverie.training.metrics import read_metrics

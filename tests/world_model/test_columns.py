@@ -16,9 +16,7 @@ ACTIONS = {"force": Continuous((2,)), "move": Discrete((), 4)}
 
 
 def small(columns: bool) -> Learner:
-    model = ModelConfig(
-        deter=32, hidden=12, groups=4, classes=6, blocks=4, units=16, depth=4, compute_dtype="float32"
-    )
+    model = ModelConfig(deter=32, hidden=12, groups=4, classes=6, blocks=4, units=16, depth=4, compute_dtype="float32")
     behaviour = BehaviourConfig(imagination_length=5)
     learner = Learner({"vector": Continuous((3,))}, ACTIONS, Config(model=model, behaviour=behaviour))
     learner.columns = columns

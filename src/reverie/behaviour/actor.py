@@ -44,17 +44,16 @@ class Actor(eqx.Module):
     heads: dict[str, dict[str, Linear]]
     features: tuple[tuple[str, Continuous | Discrete], ...] = eqx.field(static=True)
 
-    def __init__(
-        self, inputs: int, units: int, actions: Mapping[str, Continuous | Discrete], *, key: PRNGKeyArray
-    ):
+    def __init__(self, inputs: int, units: int, actions: Mapping[str, Continuous | Discrete], *, key: PRNGKeyArray):
         self.features = tuple(sorted(actions.items()))
         key_trunk, *keys = jax.random.split(key, 1 + len(actions))
         self.trunk = Trunk(inputs, units, 3, key=key_trunk)
         self.heads = {}
         for (name, feature), k in zip(self.features, keys, strict=True):
             size = prod(feature.shape)
-            discrete = isinstance(feature, Discrete)
-            outputs = {"logits": size * feature.classes} if discrete else {"mean": size, "std": size}
+            outputs = {"mean": size, "std": size}
+            if isinstance(feature, Discrete):
+                outputs = {"logits": size * feature.classes}
             self.heads[name] = {
                 part: Linear(units, count, scale=OUTPUT_SCALE, key=jax.random.fold_in(k, i))
                 for i, (part, count) in enumerate(outputs.items())

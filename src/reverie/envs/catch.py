@@ -64,9 +64,7 @@ class Catch(gym.Env[np.ndarray, np.int64]):
         # What drawing needs: the pixels of each column and row, and the colours.
         self._xs = [slice(i * SIDE // columns, (i + 1) * SIDE // columns) for i in range(columns)]
         self._ys = [slice(i * SIDE // rows, (i + 1) * SIDE // rows) for i in range(rows)]
-        self._floor = slice(
-            (self._ys[-1].start + SIDE) // 2, SIDE
-        )  # a ball that has arrived stays visible above
+        self._floor = slice((self._ys[-1].start + SIDE) // 2, SIDE)  # a ball that has arrived stays visible above
         self._empty = np.full((SIDE, SIDE, 3), BACKGROUND, np.uint8)
         self._colours = np.array([BALL, PADDLE], np.uint8)
 

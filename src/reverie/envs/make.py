@@ -49,9 +49,7 @@ def make_env(env: EnvLike, **kwargs: Any) -> gym.Env[Any, Any]:
             raise TypeError(f"an environment that exists already takes no arguments, got {sorted(kwargs)}")
         return env
     if not isinstance(env, str) and not callable(env):
-        raise TypeError(
-            f"expected an environment's name, a function that makes one or a gymnasium.Env, got {env!r}"
-        )
+        raise TypeError(f"expected an environment's name, a function that makes one or a gymnasium.Env, got {env!r}")
     try:
         made = _make_named(env, kwargs) if isinstance(env, str) else env(**kwargs)
     except (gym.error.DependencyNotInstalled, ModuleNotFoundError) as error:

@@ -166,9 +166,7 @@ class _Guarded(gym.Wrapper[Any, Any, Any, Any]):
         self._index = index
         self._spaces = Spaces.from_env(env)
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         observation, info = self.env.reset(seed=seed, options=options)
         self._check(observation)
         return observation, info

@@ -34,6 +34,9 @@ class UpsampleConv(Conv):
     the same function. `plain` is the textbook form that tests compare with.
     """
 
+    def __init__(self, inputs: int, outputs: int, *, key: PRNGKeyArray):
+        super().__init__(inputs, outputs, key=key)
+
     def __call__(self, x: Float[Array, "n h w inputs"]) -> Float[Array, "n 2*h 2*w outputs"]:
         n, h, w, _ = x.shape
         rows = [_merge_taps(self.weight, phase, axis=0) for phase in (0, 1)]

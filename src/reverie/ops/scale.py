@@ -16,9 +16,7 @@ class ReturnScale(NamedTuple):
     def initial(cls) -> "ReturnScale":
         return cls(jnp.zeros(()), jnp.zeros(()))
 
-    def update(
-        self, returns: Float[Array, "..."], *, rate: float, percentiles: tuple[float, float]
-    ) -> "ReturnScale":
+    def update(self, returns: Float[Array, "..."], *, rate: float, percentiles: tuple[float, float]) -> "ReturnScale":
         """Move by `rate` towards the percentiles of a batch of returns."""
         low, high = jnp.percentile(returns.astype(jnp.float32), jnp.asarray(percentiles))
         return ReturnScale(self.low + rate * (low - self.low), self.high + rate * (high - self.high))

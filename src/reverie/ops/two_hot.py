@@ -5,7 +5,7 @@ learning rate fit rewards of 0.01 and of 10,000.
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -52,9 +52,7 @@ def two_hot(target: Float[Array, "*batch"], bins: Bins) -> Float[Array, "*batch 
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
-def two_hot_loss(
-    logits: Float[Array, "..."], targets: tuple[Neighbours, ...], axis: int
-) -> Float[Array, "..."]:
+def two_hot_loss(logits: Float[Array, "..."], targets: tuple[Neighbours, ...], axis: int) -> Float[Array, "..."]:
     """Cross-entropy of the logits along `axis` with the weights of each target, added up over targets.
 
     With its own gradient, n · softmax − weights, so that neither pass holds dense weights: an array as large as the
@@ -63,7 +61,7 @@ def two_hot_loss(
     return _two_hot_loss(logits, targets, axis)[0]
 
 
-def _two_hot_loss(logits: Array, targets: tuple[Neighbours, ...], axis: int) -> tuple[Array, tuple]:
+def _two_hot_loss(logits: Array, targets: tuple[Neighbours, ...], axis: int) -> tuple[Array, tuple[Any, ...]]:
     normalizer = jax.nn.logsumexp(logits, axis=axis)
     pick = lambda index: jnp.squeeze(  # noqa: E731
         jnp.take_along_axis(logits, jnp.expand_dims(index, axis), axis, mode="clip"), axis
@@ -72,7 +70,7 @@ def _two_hot_loss(logits: Array, targets: tuple[Neighbours, ...], axis: int) -> 
     return len(targets) * normalizer - expected, (logits, normalizer, targets)
 
 
-def _two_hot_loss_gradient(axis: int, residuals: tuple, gradient: Array) -> tuple[Array, None]:
+def _two_hot_loss_gradient(axis: int, residuals: tuple[Any, ...], gradient: Array) -> tuple[Array, None]:
     logits, normalizer, targets = residuals
     expand = partial(jnp.expand_dims, axis=axis)
     weights = sum(_weights(t, logits.shape[axis], axis % logits.ndim) for t in targets)

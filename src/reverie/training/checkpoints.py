@@ -1,8 +1,8 @@
 """A run's folder: what it is a run of, and its checkpoints through Orbax. May import: `agent`, `config`.
 
-    agent.json          format, spaces, config and the environment's name; written once
-    checkpoints/UPDATES/ networks, the learner's other state, replay and counters, consistent with each other
-    metrics.jsonl, tensorboard/
+agent.json          format, spaces, config and the environment's name; written once
+checkpoints/UPDATES/ networks, the learner's other state, replay and counters, consistent with each other
+metrics.jsonl, tensorboard/
 """
 
 import json
@@ -69,7 +69,7 @@ class RunFolder:
         """Copy the state and write it in the background. A checkpoint of the same update is not written again."""
         if self.newest == progress["updates"]:
             return
-        rest = leaves_by_name(state._replace(networks=None))
+        rest = leaves_by_name(state[1:])
         self._manager.save(
             progress["updates"],
             args=ocp.args.Composite(
@@ -82,7 +82,7 @@ class RunFolder:
 
     def restore(self, state: LearnerState) -> tuple[LearnerState, dict[str, Any], dict[str, Any]]:
         """The newest checkpoint: learner state (in the place of the fresh `state`), replay and progress."""
-        networks, rest = leaves_by_name(state.networks), leaves_by_name(state._replace(networks=None))
+        networks, rest = leaves_by_name(state.networks), leaves_by_name(state[1:])
         restored = self._manager.restore(
             self.newest,
             args=ocp.args.Composite(

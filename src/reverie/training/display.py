@@ -82,12 +82,19 @@ def describe(agent: Agent, env: str, replay: Replay, steps: int) -> Table:
     expected = min(steps, config.replay.capacity)
     table.add_row(
         "replay",
-        f"{replay.nbytes_per_record:,} bytes per step: {_bytes(expected * replay.nbytes_per_record)} for {steps:,} steps, "
+        f"{replay.nbytes_per_record:,} bytes per step: {_bytes(expected * replay.nbytes_per_record)} "
+        f"for {steps:,} steps, "
         f"at most {_bytes(replay.nbytes_full)} at its capacity of {config.replay.capacity:,}",
     )
     batch = config.replay.batch * config.replay.length
     pace = config.run.train_ratio / batch
-    each = f"{pace:.3g} updates per env step" if pace >= 1 else f"an update every {1 / pace:.3g} env steps" if pace else "no updates"
+    each = (
+        f"{pace:.3g} updates per env step"
+        if pace >= 1
+        else f"an update every {1 / pace:.3g} env steps"
+        if pace
+        else "no updates"
+    )
     table.add_row(
         "pace",
         f"train ratio {config.run.train_ratio:g}: {each} of {config.replay.batch} × {config.replay.length} steps, "
@@ -100,7 +107,9 @@ def cautions(agent: Agent) -> list[str]:
     """What a user should know before waiting for a run."""
     found = []
     if jax.default_backend() == "cpu" and (shutil.which("nvidia-smi") or os.path.exists("/proc/driver/nvidia")):
-        found.append('this runs on the CPU although there is a GPU; install JAX for it with pip install "reverie[gpu]".')
+        found.append(
+            'this runs on the CPU although there is a GPU; install JAX for it with pip install "reverie[gpu]".'
+        )
     ratio, usual = agent.config.run.train_ratio, SUITES["gymnasium"].train_ratio
     if not usual / 8 <= ratio <= usual * 8:
         far = "rarely, which wastes data" if ratio < usual else "very often, which takes long and may overfit"

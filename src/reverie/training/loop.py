@@ -104,6 +104,14 @@ class Trainer:
             config = replace(config, env=replace(config.env, envs=1))
         self.config, self.name = config, env if isinstance(env, str) else getattr(env, "__name__", type(env).__name__)
         self._envs = Environments(env, config.env.envs, seed=config.seed, processes=config.env.processes)
+        try:
+            self._prepare(config, Path(logdir) if logdir else None, quiet)
+        except BaseException:
+            self._envs.close()
+            raise
+
+    def _prepare(self, config: Config, logdir: Path | None, quiet: bool) -> None:
+        """Everything but the environments: fresh, or as the newest checkpoint has it."""
         spaces = self._envs.spaces
         self._learner = Learner(spaces.observation, spaces.action, config)
         self._state: LearnerState = jax.jit(self._learner.init)(jax.random.key(config.seed))
@@ -122,7 +130,7 @@ class Trainer:
         self._pending: tuple[Rows, Latents] | None = None
         self._metrics: list[dict[str, jax.Array]] = []
         self._clock = Clock()
-        self._folder = RunFolder(Path(logdir), self.agent, self.name, config.run.keep) if logdir else None
+        self._folder = RunFolder(logdir, self.agent, self.name, config.run.keep) if logdir else None
         self._display = Display(config.run.steps, quiet=quiet)
         self._display.note(describe(self.agent, self.name, self._replay, config.run.steps))
         for caution in cautions(self.agent):
@@ -140,12 +148,18 @@ class Trainer:
         """Train up to `config.run.steps`; saves at intervals, at the end, and when interrupted."""
         if self.env_steps >= self.config.run.steps:
             self._display.note(
-                f"This run already has {self.env_steps:,} of {self.config.run.steps:,} steps; ask for more to continue it."
+                f"This run already has {self.env_steps:,} of {self.config.run.steps:,} steps; "
+                "ask for more to continue it."
             )
             return self.agent
         with self._signals():
             try:
                 self._loop(until or (lambda trainer: False))
+            except (DivergedError, OSError):
+                raise  # what is in memory is no good, or can't be written
+            except Exception:
+                self._save()  # an environment failed; what was learned is not lost
+                raise
             finally:
                 self._display.close()
         self._save()
@@ -169,11 +183,15 @@ class Trainer:
         step, carry = self._begin()
         episode_return, episode_length = np.zeros(self._envs.num_envs), np.zeros(self._envs.num_envs, int)
         while self.env_steps < self.config.run.steps and not self.interrupted:
+            newest = self._pending
             with self._clock.measure("act"):
                 acted = self._act(step, carry)
             self._learn()
+            with self._clock.measure("learn"):
+                jax.block_until_ready(newest)  # the update that the acting parameters come from
             with self._clock.measure("act"):
-                carry, action, latents = acted[0], *jax.device_get(acted[1:])
+                carry = acted[0]
+                action, latents = jax.device_get(acted[1:])
             with self._clock.measure("env"):
                 following = self._envs.step(action)
             with self._clock.measure("data"):
@@ -328,9 +346,7 @@ class Trainer:
                 signal.signal(name, handler)
 
 
-def _update(
-    learner: Learner, seed: int, state: LearnerState, batch: Experience
-) -> tuple[LearnerState, UpdateOutput]:
+def _update(learner: Learner, seed: int, state: LearnerState, batch: Experience) -> tuple[LearnerState, UpdateOutput]:
     """The update with its key made from the count of updates, so that a continued run draws the same numbers."""
     key = jax.random.fold_in(jax.random.key(seed), state.updates)
     state, output = learner.update(state, batch, key)

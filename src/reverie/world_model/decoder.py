@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from reverie.distributions import Classes, ImageMean, Output, SymlogVector
 from reverie.nn import BlockLinear, Linear, RMSNorm, Trunk, TrunkLayer, UpsampleConv
-from reverie.spaces import Discrete, Feature
+from reverie.spaces import Continuous, Discrete, Feature
 from reverie.world_model.encoder import CHANNELS, common_size
 from reverie.world_model.inputs import flat_size, image_features, vector_features
 
@@ -37,9 +37,7 @@ class Decoder(eqx.Module):
         self.vectors = VectorDecoder(vectors, deter + stoch, units, key=key_vectors) if vectors else None
         self.images = ImageDecoder(images, deter, stoch, blocks, units, depth, key=key_images) if images else None
 
-    def __call__(
-        self, deter: Float[Array, "*batch deter"], stoch: Float[Array, "*batch classes"]
-    ) -> dict[str, Output]:
+    def __call__(self, deter: Float[Array, "*batch deter"], stoch: Float[Array, "*batch classes"]) -> dict[str, Output]:
         """`stoch` is flattened: S groups of K classes in one axis."""
         outputs: dict[str, Output] = {}
         if self.vectors is not None:
@@ -54,9 +52,9 @@ class VectorDecoder(eqx.Module):
 
     trunk: Trunk
     heads: dict[str, Linear]
-    features: tuple[tuple[str, Feature], ...] = eqx.field(static=True)
+    features: tuple[tuple[str, Continuous | Discrete], ...] = eqx.field(static=True)
 
-    def __init__(self, features: Mapping[str, Feature], inputs: int, units: int, *, key: PRNGKeyArray):
+    def __init__(self, features: Mapping[str, Continuous | Discrete], inputs: int, units: int, *, key: PRNGKeyArray):
         self.features = tuple(features.items())
         key_trunk, *keys = jax.random.split(key, 1 + len(features))
         self.trunk = Trunk(inputs, units, 3, key=key_trunk)
@@ -67,7 +65,8 @@ class VectorDecoder(eqx.Module):
 
     def __call__(self, inputs: Float[Array, "*batch inputs"]) -> dict[str, Output]:
         x = self.trunk(inputs)
-        batch, outputs = x.shape[:-1], {}
+        batch = x.shape[:-1]
+        outputs: dict[str, Output] = {}
         for name, feature in self.features:
             y, events = self.heads[name](x), len(feature.shape)
             if isinstance(feature, Discrete):
@@ -119,9 +118,7 @@ class ImageDecoder(eqx.Module):
         self.norms = tuple(RMSNorm(c) for c in wide[1:])
         self.output = UpsampleConv(wide[-1], sum(count for _, count in self.channels), key=keys[3])
 
-    def __call__(
-        self, deter: Float[Array, "*batch deter"], stoch: Float[Array, "*batch classes"]
-    ) -> dict[str, Output]:
+    def __call__(self, deter: Float[Array, "*batch deter"], stoch: Float[Array, "*batch classes"]) -> dict[str, Output]:
         batch, (h, w, c) = deter.shape[:-1], self.shape
         blocks = self.from_deter.weight.shape[0]
         x0 = self.from_deter(deter).reshape((-1, blocks, h, w, c // blocks))

@@ -33,9 +33,7 @@ def _flatten(value: Array, feature: Continuous | Discrete) -> Array:
     return value.astype(jnp.float32).reshape((*value.shape[:batch], -1))
 
 
-def encode_vectors(
-    observation: Mapping[str, Array], features: Mapping[str, Feature]
-) -> Float[Array, "*batch inputs"]:
+def encode_vectors(observation: Mapping[str, Array], features: Mapping[str, Feature]) -> Float[Array, "*batch inputs"]:
     """Continuous values through symlog, discrete ones as one-hot, concatenated in sorted key order."""
     return jnp.concatenate(
         [

@@ -1,6 +1,6 @@
 """Recurrent state-space model (section 3): a deterministic memory and a categorical guess of what is seen."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -115,7 +115,7 @@ class RSSM(eqx.Module):
         shares = self._embedding_share(embedding)
         keys = None if key is None else jax.random.split(key, is_first.shape[1])
 
-        def step(latent: Latent, inputs: tuple) -> tuple[Latent, tuple[Latent, Array]]:
+        def step(latent: Latent, inputs: tuple[Any, ...]) -> tuple[Latent, tuple[Latent, Array]]:
             action, share, keep, key = inputs
             latent = Latent(latent.deter * keep[:, None], latent.stoch * keep[:, None, None])
             deter = self._sequence(latent, action)
@@ -135,9 +135,7 @@ class RSSM(eqx.Module):
         gates = self.gates(jax.nn.silu(self.hidden_norm(hidden)))
         blocks = self.gates.weight.shape[0]
         gates = gates.reshape((*gates.shape[:-1], blocks, 3, -1))
-        reset, candidate, update = (
-            gates[..., i, :].reshape((*gates.shape[:-3], -1)) for i in range(3)
-        )
+        reset, candidate, update = (gates[..., i, :].reshape((*gates.shape[:-3], -1)) for i in range(3))
         candidate = jnp.tanh(jax.nn.sigmoid(reset) * candidate)
         update = jax.nn.sigmoid(update - 1)
         return update * candidate + (1 - update) * latent.deter.astype(gates.dtype)

@@ -1,0 +1,18 @@
+"""It learns: small agents on small tasks of our own, in minutes. Run by hand with -m slow."""
+
+from dataclasses import replace
+
+import pytest
+
+import reverie
+from reverie.presets import DEMO
+
+
+@pytest.mark.slow
+def test_a_small_agent_learns_to_catch():
+    """A random player gets about -0.75, a perfect one 1."""
+    config = replace(DEMO, run=replace(DEMO.run, log_every=15))
+    agent = reverie.train("reverie/CatchVector-v0", config, steps=25_000)
+    result = reverie.evaluate(agent, "reverie/CatchVector-v0", episodes=100)
+    print(result)
+    assert result.mean >= 0.8
