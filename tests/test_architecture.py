@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": TRAINING,
     FACE: TRAINING | {"training"},
     "cli": TRAINING | {"training", FACE},
+    "__main__": {"cli"},
 }
 
 # Also the rooms that the table lacks; their own test says so.
