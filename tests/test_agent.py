@@ -108,7 +108,7 @@ def test_loading_says_what_is_wrong(agent, tmp_path):
 def test_the_world_model_observes_imagines_and_decodes(agent):
     model = agent.world_model
     observation = {key: jnp.asarray(value)[:, None] for key, value in agent.spaces.zero_observation(2).items()}
-    previous = {key: jnp.asarray(value)[:, None] for key, value in agent.spaces.zeros_action(2).items()}
+    previous = {key: jnp.asarray(value)[:, None] for key, value in agent.spaces.zero_action(2).items()}
     states = model.observe(model.initial((2,)), observation, previous, jnp.ones((2, 1), bool))
     latent = jax.tree.map(lambda x: x[:, -1], states)
     for _ in range(2):

@@ -348,7 +348,7 @@ def test_json_round_trip_of_wide_integers(high: float) -> None:
 def test_zeros() -> None:
     space = spaces.Dict({"force": spaces.Box(-1, 1, (2,)), "move": spaces.Discrete(4, start=3)})
     translation = Spaces(spaces.Box(0, 255, (64, 64, 3), np.uint8), space)
-    action, observation = translation.zeros_action(5), translation.zero_observation(5)
+    action, observation = translation.zero_action(5), translation.zero_observation(5)
     assert {key: (value.shape, value.dtype) for key, value in action.items()} == {
         "force": ((5, 2), np.float32),
         "move": ((5,), np.int32),

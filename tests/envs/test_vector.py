@@ -78,7 +78,7 @@ def expected(length: int, steps: int) -> list[tuple[Any, ...]]:
 def test_every_observation_once_in_order(lengths: list[int], processes: bool) -> None:
     steps, n = 17, len(lengths)
     with Environments(Lengths(lengths), n, processes=processes) as envs:
-        action = envs.spaces.zeros_action(n)
+        action = envs.spaces.zero_action(n)
         # Collected first and read later: what was returned must not change with later steps.
         shown = [envs.reset()] + [envs.step(action) for _ in range(steps)]
     for i, length in enumerate(lengths):

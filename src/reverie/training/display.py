@@ -2,12 +2,14 @@
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import jax
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from reverie.agent import Agent
 from reverie.learner import compute_dtype
@@ -17,23 +19,15 @@ from reverie.spaces import Continuous, Discrete, Feature, Image
 
 
 class Display:
-    """Prints to a terminal with a live line below, or plain lines where there is none."""
+    """On a terminal a few live lines below what is printed; elsewhere one line per report."""
 
     def __init__(self, steps: int, *, quiet: bool = False):
         self.console = Console(quiet=quiet, highlight=False, soft_wrap=not os.isatty(1))
-        self._progress: Progress | None = None
-        if self.console.is_terminal and not quiet:
-            self._progress = Progress(
-                TextColumn("{task.completed:,} / {task.total:,} steps"),
-                BarColumn(bar_width=24),
-                TextColumn("{task.percentage:>3.0f}%"),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[status]}"),
-                console=self.console,
-            )
-            self._task = self._progress.add_task("", total=steps, status="")
-            self._progress.start()
         self._steps = steps
+        self._live: Live | None = None
+        if self.console.is_terminal and not quiet:
+            self._live = Live(Text("Compiling …"), console=self.console, auto_refresh=False)
+            self._live.start(refresh=True)
 
     def note(self, text: str | Table) -> None:
         self.console.print(text)
@@ -44,28 +38,39 @@ class Display:
     def update(self, step: int, values: Mapping[str, float], returns: list[float]) -> None:
         """The newest numbers: rates, time left, recent returns and where the time goes."""
         rate = values["rate/env_steps"]
-        shares = " ".join(f"{name[5:]} {share:.0%}" for name, share in values.items() if name.startswith("time/"))
+        left = f"{_duration(max(0, self._steps - step) / rate)} left" if rate else "no step yet"
+        progress = f"step {step:,} of {self._steps:,} ({left}), {values['updates']:,.0f} updates"
         recent = f"return {sum(returns) / len(returns):.1f} (last {len(returns)})" if returns else "no episode yet"
-        speed = f"{rate:.1f} steps/s, {values['rate/updates']:.2f} updates/s"
         loss = f", loss {values['opt/loss']:.3g}" if "opt/loss" in values else ""
-        line = f"{values['updates']:,.0f} updates · {speed} · {recent}{loss} · {shares}"
-        if self._progress is not None:
-            self._progress.update(self._task, completed=step, status=line)
-        else:
-            left = _duration((self._steps - step) / rate) if rate else "?"
-            self.console.print(f"step {step:,}/{self._steps:,} ({left} left) · {line}")
+        speed = f"{rate:.1f} steps/s, {values['rate/updates']:.2f} updates/s"
+        shares = ", ".join(f"{name[5:]} {share:.0%}" for name, share in values.items() if name.startswith("time/"))
+        if self._live is None:
+            self.console.print(f"{progress} · {recent}{loss} · {speed} · {shares}")
+            return
+        bar = ProgressBar(total=self._steps, completed=step, width=40)
+        rows: dict[str, RenderableType] = {"progress": progress, "": bar, "learning": recent + loss}
+        rows |= {"speed": speed, "time": shares}
+        self._live.update(_grid(rows.items()), refresh=True)
 
     def close(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
+        if self._live is not None:
+            self._live.stop()
+
+
+def _grid(rows: Iterable[tuple[str, RenderableType]]) -> Table:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, value)
+    return table
 
 
 def describe(agent: Agent, env: str, replay: Replay, steps: int) -> Table:
     """What the run understood: spaces, keys, model, device, memory, pace."""
     config, spaces = agent.config, agent.spaces
-    table = Table(title=f"Reverie · {env}", title_justify="left", show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
+    table = _grid([])
+    table.title, table.title_justify = f"Reverie · {env}", "left"
     for key, feature in spaces.observation.items():
         way = "convolutions" if isinstance(feature, Image) else "vector trunk"
         table.add_row("observes", f"{key}: {_feature(feature)} → {way}")

@@ -30,7 +30,7 @@ from reverie.experience import Experience, Step
 from reverie.learner import Latents, Learner, LearnerState, UpdateOutput
 from reverie.replay import Replay
 from reverie.replay.replay import Rows
-from reverie.spaces import DTYPES, Spaces
+from reverie.spaces import Spaces
 from reverie.training.checkpoints import RunFolder
 from reverie.training.clock import Clock
 from reverie.training.display import Display, cautions, describe
@@ -361,11 +361,10 @@ def stored_latents(deter: jax.Array, stoch: jax.Array) -> Latents:
 
 def _template(spaces: Spaces, config: Config) -> Experience:
     """Shapes and dtypes of one record."""
-    zeros = lambda features: {k: np.zeros(f.shape, DTYPES[type(f)]) for k, f in features.items()}  # noqa: E731
     flag = np.zeros((), bool)
     return Experience(
-        observation=zeros(spaces.observation),
-        action=zeros(spaces.action),
+        observation={key: rows[0] for key, rows in spaces.zero_observation(1).items()},
+        action={key: rows[0] for key, rows in spaces.zero_action(1).items()},
         reward=np.zeros((), np.float32),
         is_first=flag,
         is_last=flag,

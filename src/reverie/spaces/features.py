@@ -1,0 +1,35 @@
+"""What the networks know of an environment: the kind and shape of each of its observations and actions.
+
+May import: nothing of Reverie; NumPy.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Image:
+    """A uint8 image, shape (height, width, channels)."""
+
+    shape: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Continuous:
+    """Real numbers of any shape, () for a scalar. As an action: one number in [-1, 1] per entry."""
+
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Discrete:
+    """Integers 0 … classes-1, one per entry of the shape, () for a single one."""
+
+    shape: tuple[int, ...]
+    classes: int
+
+
+Feature = Image | Continuous | Discrete
+
+DTYPES = {Image: np.uint8, Continuous: np.float32, Discrete: np.int32}  # of a feature's arrays

@@ -1,0 +1,118 @@
+"""An environment's values as the networks see them, and the policy's as the environment takes them: one leaf at a time.
+
+Arrays are (N, *shape), one row per environment; `label` names the leaf in errors.
+
+May import: `features`, `kinds`; Gymnasium and NumPy.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from reverie.spaces.features import DTYPES, Continuous, Discrete, Feature, Image
+from reverie.spaces.kinds import start_and_count
+
+
+def encode(label: str, space: Any, feature: Feature, value: np.ndarray) -> np.ndarray:
+    """A batch of the space's values, as the feature that the networks see. Always copies."""
+    _check_shape(label, value, feature)
+    return _ENCODE[type(feature)](label, space, value)
+
+
+def decode(label: str, space: Any, feature: Feature, value: np.ndarray) -> np.ndarray:
+    """A batch of the policy's values for this feature, as values of the space."""
+    _check_shape(label, value, feature)
+    return _DECODE[type(feature)](label, space, value)
+
+
+def zeros(features: Mapping[str, Feature], n: int) -> dict[str, np.ndarray]:
+    """Zeros in the shapes and dtypes of the features, key → (n, *shape)."""
+    return {key: np.zeros((n, *feature.shape), DTYPES[type(feature)]) for key, feature in features.items()}
+
+
+def check_same_length(what: str, values: Mapping[str, np.ndarray]) -> None:
+    """The arrays of all keys must have the same number of rows."""
+    if len({len(value) for value in values.values()}) > 1:
+        lengths = {key: len(value) for key, value in values.items()}
+        raise ValueError(f"the {what}'s keys differ in their number of rows: {lengths}")
+
+
+def _encode_image(label: str, space: spaces.Box, value: np.ndarray) -> np.ndarray:
+    if value.dtype != np.uint8:
+        raise ValueError(f"{label} is {value.dtype}, expected uint8: pixels from 0 to 255")
+    return value.copy()
+
+
+def _encode_numbers(label: str, space: spaces.Box, value: np.ndarray) -> np.ndarray:
+    if value.dtype.kind not in "fiub":
+        raise ValueError(f"{label} is {value.dtype}, expected numbers")
+    with np.errstate(over="ignore"):  # what float32 can't hold becomes infinite and is reported next
+        numbers = value.astype(np.float32)
+    advice = "make the environment return finite float32 numbers, or clip with TransformObservation"
+    _check_all(np.isfinite(numbers), label, value, f"which can't be learned from: {advice}")
+    return numbers
+
+
+def _encode_classes(label: str, space: Any, value: np.ndarray) -> np.ndarray:
+    start, count = start_and_count(space)
+    if value.dtype.kind not in "iub":
+        raise ValueError(f"{label} is {value.dtype}, expected integers")
+    classes = value.astype(np.int64) - start
+    _check_all((classes >= 0) & (classes < count), label, value, f"outside of its space {space}")
+    return classes.astype(np.int32)
+
+
+def _decode_numbers(label: str, space: spaces.Box, value: np.ndarray) -> np.ndarray:
+    value = value.astype(np.float64)
+    _check_all(np.isfinite(value), label, value, "which no environment can execute: has the policy diverged?")
+    low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+    unit = np.clip(value, -1, 1)
+    with np.errstate(invalid="ignore"):  # 0 · inf, in entries that aren't taken
+        mapped = np.where(_finite(space), (1 - unit) / 2 * low + (1 + unit) / 2 * high, value)
+        if space.dtype.kind != "f":
+            mapped = np.rint(mapped)
+        cast = mapped.astype(space.dtype)  # entries beyond the bounds may overflow; they are replaced next
+    return np.where(mapped >= high, space.high, np.where(mapped <= low, space.low, cast))
+
+
+def _finite(space: spaces.Box) -> np.ndarray:
+    """Which entries have two finite bounds. A float's largest value is how some environments say infinity."""
+    finite = np.asarray(space.bounded_below & space.bounded_above)
+    if space.dtype.kind == "f":
+        largest = np.finfo(space.dtype.name).max
+        finite &= (np.abs(space.low) < largest) & (np.abs(space.high) < largest)
+    return finite
+
+
+def _decode_classes(label: str, space: spaces.Discrete, value: np.ndarray) -> np.ndarray:
+    start, count = start_and_count(space)
+    if value.dtype.kind not in "iu":
+        raise ValueError(f"{label} is {value.dtype}, expected integers: classes, not one-hot vectors")
+    value = value.astype(np.int64)
+    _check_all((value >= 0) & (value < count), label, value, f"outside of its classes 0 … {count - 1}")
+    return (value + start).astype(space.dtype)
+
+
+_Convert = Callable[[str, Any, np.ndarray], np.ndarray]
+_ENCODE: dict[type[Feature], _Convert] = {
+    Image: _encode_image,
+    Continuous: _encode_numbers,
+    Discrete: _encode_classes,
+}
+_DECODE: dict[type[Feature], _Convert] = {Continuous: _decode_numbers, Discrete: _decode_classes}
+
+
+def _check_shape(label: str, value: np.ndarray, feature: Feature) -> None:
+    if value.ndim == 0 or value.shape[1:] != feature.shape:
+        expected = ", ".join(map(str, ("N", *feature.shape)))
+        raise ValueError(f"{label} has shape {value.shape}, expected ({expected}) with one row per environment")
+
+
+def _check_all(good: np.ndarray, label: str, value: np.ndarray, complaint: str) -> None:
+    """Report the first entry that isn't good."""
+    if not good.all():
+        row, *index = map(int, np.argwhere(~good)[0])
+        place = f" at index {tuple(index)}" if index else ""
+        raise ValueError(f"{label} of environment {row} is {value[(row, *index)]}{place}, {complaint}")
