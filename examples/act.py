@@ -2,14 +2,12 @@
 
 import sys
 
-import gymnasium as gym
-
 import reverie
 
 
 def main(folder: str, env_id: str) -> None:
     agent = reverie.Agent.load(folder)
-    env = gym.make(env_id)
+    env = reverie.make_env(env_id)
     observation, _ = env.reset(seed=0)
     carry, total, done = agent.initial_carry(), 0.0, False
     while not done:

@@ -1,35 +1,39 @@
-"""Look at what the world model believes: observe a real episode's beginning, then dream on with the policy.
+"""Look at what the world model believes: see a real episode's beginning, then dream on with the policy.
 
 python examples/dream.py runs/cartpole CartPole-v1
 """
 
 import sys
 
-import gymnasium as gym
 import jax
+import numpy as np
 
 import reverie
+from reverie.distributions import SymlogVector
 from reverie.ops import symexp
 
 
-def main(folder: str, env_id: str, context: int = 5, horizon: int = 10) -> None:
+def main(folder: str, env_id: str, seen: int = 5, horizon: int = 10) -> None:
     agent = reverie.Agent.load(folder)
-    env = gym.make(env_id)
+    env = reverie.make_env(env_id)
     observation, _ = env.reset(seed=0)
-    carry = agent.initial_carry()
-    for _ in range(context):
+    action, carry = agent.act(observation, agent.initial_carry())
+    for _ in range(seen):
+        observation, _, terminated, truncated, _ = env.step(action)
         action, carry = agent.act(observation, carry)
-        observation, *_ = env.step(action)
-    _, carry = agent.act(observation, carry)
+        if terminated or truncated:
+            break
 
     latent, model = carry.latent, agent.world_model
-    print("step  reward  continue  " + "  ".join(agent.spaces.observation))
     for step, key in enumerate(jax.random.split(jax.random.key(0), horizon)):
-        action = agent.actor(latent.features).sample(key)
-        latent = model.imagine(latent, action, key)
-        seen = [symexp(output.prediction()[0]).round(2) for output in model.decode(latent).values()]
+        policy_key, model_key = jax.random.split(key)
+        latent = model.imagine(latent, agent.actor(latent.features).sample(policy_key), model_key)
         reward, cont = model.reward(latent).prediction()[0], model.cont(latent).prediction()[0]
-        print(f"{step + 1:4d}  {reward:6.2f}  {cont:8.3f}  {'  '.join(map(str, seen))}")
+        print(f"dreamed step {step + 1}: reward {reward:.2f}, continue {cont:.3f}")
+        for name, output in model.decode(latent).items():
+            value = output.prediction()[0]
+            value = np.asarray(symexp(value) if isinstance(output, SymlogVector) else value)
+            print(f"  {name}: {value.round(2) if value.size < 20 else f'{value.shape}, mean {value.mean():.2f}'}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,10 @@
 """The agent in the hand: acting on Gymnasium's own spaces, saving and loading."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import gymnasium as gym
 import jax
@@ -12,6 +16,7 @@ import reverie
 from reverie.config import Config, ModelConfig
 from reverie.spaces import Spaces
 
+SOURCE = Path(__file__).parents[1] / "src"
 CONFIG = Config(model=ModelConfig(deter=16, hidden=8, classes=4, depth=2, units=16, groups=4, blocks=4))
 OBSERVATIONS = gym.spaces.Dict(
     {
@@ -84,16 +89,47 @@ def test_saving_over_something_else_is_refused(agent, tmp_path):
     with pytest.raises(ValueError, match="holds no agent"):
         agent.save(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["precious"]
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    with pytest.raises(ValueError, match="holds a run"):
+        agent.save(tmp_path / "run")
+
+
+def test_an_agent_from_another_device_loads_here(agent, tmp_path):
+    """The saving process sees two devices and uses the second; this one has no such device."""
+    script = (
+        "import sys, jax, reverie\n"
+        "from reverie.config import config_from_dict\n"
+        "from reverie.spaces import Spaces\n"
+        "import json; data = json.load(open(sys.argv[1]))\n"
+        "with jax.default_device(jax.devices()[1]):\n"
+        "    reverie.Agent(Spaces.from_json(data['spaces']), config_from_dict(data['config'])).save(sys.argv[2])\n"
+    )
+    (tmp_path / "agent.json").write_text(json.dumps(agent.description()))
+    environment = os.environ | {
+        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2",
+        "PYTHONPATH": str(SOURCE),
+    }
+    command = [sys.executable, "-c", script, str(tmp_path / "agent.json"), str(tmp_path / "there")]
+    subprocess.run(command, check=True, env=environment, timeout=300)
+    loaded = reverie.Agent.load(tmp_path / "there")
+    assert {device for leaf in jax.tree.leaves(loaded.networks) for device in leaf.devices()} == {jax.devices()[0]}
 
 
 def test_loading_says_what_is_wrong(agent, tmp_path):
     with pytest.raises(ValueError, match="There is no agent in"):
         reverie.Agent.load(tmp_path / "nothing")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "agent.json").write_text("")
+    with pytest.raises(ValueError, match=r"empty/agent.json is damaged"):
+        reverie.Agent.load(tmp_path / "empty")
     agent.save(tmp_path / "agent")
     file = tmp_path / "agent" / "agent.json"
     description = json.loads(file.read_text())
     file.write_text(json.dumps(description | {"format": 99}))
     with pytest.raises(ValueError, match="format 99, this version of Reverie reads format 1"):
+        reverie.Agent.load(tmp_path / "agent")
+    file.write_text(json.dumps({"format": 1}))
+    with pytest.raises(ValueError, match=r"it lacks \['config', 'spaces'\]"):
         reverie.Agent.load(tmp_path / "agent")
     description["config"]["model"]["units"] = 24
     file.write_text(json.dumps(description))

@@ -40,8 +40,12 @@ TINY = [
 
 
 def reverie(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
+    return python("-m", "reverie", *arguments, cwd=cwd)
+
+
+def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-m", "reverie", *arguments],
+        [sys.executable, *arguments],
         cwd=cwd,
         capture_output=True,
         text=True,
@@ -73,6 +77,21 @@ def test_train_leaves_a_run_that_eval_plays(run):
     assert result.returncode == 0, result.stderr
     assert "over 3 episodes" in result.stdout
     assert (run / "film.mp4").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("example", ["act.py", "dream.py"])
+def test_examples_run_as_they_stand(run, example):
+    script = Path(__file__).parents[1] / "examples" / example
+    result = python(str(script), "runs/cartpole", "CartPole-v1", cwd=run)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout
+
+
+def test_the_curve_example_draws_a_picture(run):
+    script = Path(__file__).parents[1] / "examples" / "plot_curve.py"
+    result = python(str(script), "runs/cartpole", "curve.png", cwd=run)
+    assert result.returncode == 0, result.stderr
+    assert (run / "curve.png").stat().st_size > 1000
 
 
 def test_a_factory_in_the_working_directory(tmp_path):

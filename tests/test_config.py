@@ -5,7 +5,16 @@ from dataclasses import replace
 
 import pytest
 
-from reverie.config import Config, ModelConfig, ReplayConfig, config_from_dict, config_to_dict, differences
+from reverie.config import (
+    BehaviourConfig,
+    Config,
+    ModelConfig,
+    OptimizerConfig,
+    ReplayConfig,
+    config_from_dict,
+    config_to_dict,
+    differences,
+)
 from reverie.presets import SIZES
 
 
@@ -58,6 +67,9 @@ def test_what_does_not_fit_is_named(data, message):
         ({"seed": -1}, "seed must be between 0 and"),
         ({"replay": ReplayConfig(batch=0)}, "replay.batch must be at least 1, got 0"),
         ({"model": ModelConfig(deter=100)}, r"model.deter \(100\) must be a multiple of model.blocks \(8\)"),
+        ({"optimizer": OptimizerConfig(decay_rms=1.0)}, "optimizer.decay_rms must be between 0 and"),
+        ({"optimizer": OptimizerConfig(clip=0)}, "optimizer.clip must be at least"),
+        ({"behaviour": BehaviourConfig(percentiles=(95.0, 5.0))}, "behaviour.percentiles must be two numbers"),
         ({"replay": ReplayConfig(capacity=10)}, r"replay.capacity \(10\) must hold one sequence of 65"),
     ],
 )

@@ -15,12 +15,25 @@ from jaxtyping import Array, Bool, PRNGKeyArray
 
 from reverie.behaviour import Actor
 from reverie.config import Config, config_from_dict, config_to_dict
+from reverie.errors import InputError
 from reverie.learner import Learner, Networks, compute_dtype
 from reverie.nn import compute_cast
-from reverie.spaces import Spaces
+from reverie.spaces import Discrete, Spaces
 from reverie.world_model import Latent, WorldModel
 
 FORMAT = 1
+
+
+class Keys(NamedTuple):
+    """Independent random keys of everything that draws numbers on the device."""
+
+    init: PRNGKeyArray
+    update: PRNGKeyArray
+    act: PRNGKeyArray
+
+    @classmethod
+    def of(cls, seed: int) -> "Keys":
+        return cls(*jax.random.split(jax.random.key(seed), 3))
 
 
 class Carry(NamedTuple):
@@ -35,7 +48,7 @@ class Carry(NamedTuple):
 def initial_carry(networks: Networks, batch_size: int, key: PRNGKeyArray) -> Carry:
     """The carry before a first observation: zeros, and fresh, for a discrete action of 0 is a real one to the model."""
     actions = {
-        name: jnp.zeros((batch_size, *feature.shape), jnp.int32 if hasattr(feature, "classes") else jnp.float32)
+        name: jnp.zeros((batch_size, *feature.shape), jnp.int32 if isinstance(feature, Discrete) else jnp.float32)
         for name, feature in networks.world_model.actions
     }
     return Carry(networks.world_model.initial((batch_size,)), actions, jnp.ones(batch_size, bool), key)
@@ -84,7 +97,7 @@ class Agent:
         self.config = config or Config()
         if networks is None:
             learner = Learner(spaces.observation, spaces.action, self.config)
-            networks = jax.jit(learner.init)(jax.random.key(self.config.seed)).networks
+            networks = jax.jit(learner.init)(Keys.of(self.config.seed).init).networks
         self.networks = networks
 
     @property
@@ -100,7 +113,7 @@ class Agent:
     def initial_carry(self, batch_size: int = 1, seed: int = 0) -> Carry:
         """What to pass to the first `act` of an episode; `seed` decides the samples that follow."""
         if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
+            raise InputError(f"batch_size must be at least 1, got {batch_size}.")
         return initial_carry(self.networks, batch_size, jax.random.key(seed))
 
     def act(
@@ -133,7 +146,7 @@ class Agent:
         encoded = self.spaces.encode_observation(observation)
         got = len(next(iter(encoded.values())))
         if got != rows:
-            raise ValueError(f"Got observations of {got} environments but a carry of {rows}; use initial_carry({got}).")
+            raise InputError(f"Got observations of {got} environments but a carry of {rows}; use initial_carry({got}).")
         first = np.zeros(rows, bool) if is_first is None else np.asarray(is_first, bool).reshape(rows)
         carry = policy_step(
             self.networks, encoded, first, carry, dtype=compute_dtype(self.config.model), deterministic=deterministic
@@ -146,12 +159,14 @@ class Agent:
         import orbax.checkpoint as ocp
 
         path = Path(path).absolute()
-        if path.exists() and not (path / "agent.json").exists():
-            raise ValueError(f"{path} exists and holds no agent; choose another path.")
+        if (path / "checkpoints").exists():
+            raise InputError(f"{path} holds a run, which keeps its own parameters; choose another path.")
+        if path.exists() and any(path.iterdir()) and not (path / "agent.json").exists():
+            raise InputError(f"{path} is not empty and holds no agent; choose another path.")
         path.mkdir(parents=True, exist_ok=True)
         with ocp.StandardCheckpointer() as checkpointer:
             checkpointer.save(path / "parameters", leaves_by_name(self.networks), force=True)
-        (path / "agent.json").write_text(json.dumps(self.description(), indent=2))
+        write_atomically(path / "agent.json", json.dumps(self.description(), indent=2))
         return path
 
     def description(self) -> dict[str, Any]:
@@ -172,21 +187,25 @@ class Agent:
         path = Path(path).absolute()
         file, parameters = path / "agent.json", path / "parameters"
         if not file.exists():
-            raise ValueError(
+            raise InputError(
                 f"There is no agent in {path}: expected a folder written by Agent.save or by training "
                 "(it holds a file agent.json)."
             )
-        spaces, config = read_description(json.loads(file.read_text()), str(file))
+        spaces, config, _ = read_description(file)
         if not parameters.exists():
             parameters = newest_checkpoint(path) / "networks"
         learner = Learner(spaces.observation, spaces.action, config)
         shapes = jax.eval_shape(learner.init, jax.random.key(0)).networks
-        template = leaves_by_name(shapes)
+        here = jax.sharding.SingleDeviceSharding(jax.devices()[0])  # not where the saving process had them
+        template = {
+            name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here)
+            for name, leaf in leaves_by_name(shapes).items()
+        }
         try:
             with ocp.StandardCheckpointer() as checkpointer:
                 leaves = checkpointer.restore(parameters, template)
         except (ValueError, KeyError, FileNotFoundError) as error:
-            raise ValueError(
+            raise InputError(
                 f"The parameters in {parameters} don't fit the agent that {file} describes; "
                 "one of them was changed or is damaged."
             ) from error
@@ -194,12 +213,25 @@ class Agent:
         return cls(spaces, config, networks=networks)
 
 
-def read_description(data: Any, source: str) -> tuple[Spaces, Config]:
-    """What `Agent.description` wrote; a ValueError that names `source` if it is something else."""
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        found = data.get("format") if isinstance(data, dict) else data
-        raise ValueError(f"{source} has format {found!r}, this version of Reverie reads format {FORMAT}.")
-    return Spaces.from_json(data["spaces"]), config_from_dict(data["config"])
+def read_description(file: Path) -> tuple[Spaces, Config, str | None]:
+    """Spaces, config and the environment's name (if any) of an agent.json; an InputError that names the file."""
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{file} is damaged ({error}); restore it from a copy, or start anew elsewhere.") from error
+    found = data.get("format") if isinstance(data, dict) else data
+    if found != FORMAT:
+        raise InputError(f"{file} has format {found!r}, this version of Reverie reads format {FORMAT}.")
+    if missing := {"spaces", "config"} - set(data):
+        raise InputError(f"{file} is damaged: it lacks {sorted(missing)}.")
+    return Spaces.from_json(data["spaces"]), config_from_dict(data["config"]), data.get("env")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """The whole text or nothing, whatever happens in between."""
+    replacement = path.with_suffix(".tmp")
+    replacement.write_text(text, encoding="utf-8")
+    replacement.replace(path)
 
 
 def leaves_by_name(tree: Any) -> dict[str, Any]:
@@ -211,5 +243,5 @@ def newest_checkpoint(run: Path) -> Path:
     """The folder of a run's newest finished checkpoint; a ValueError if there is none."""
     steps = [int(p.name) for p in (run / "checkpoints").glob("*") if p.name.isdigit()]
     if not steps:
-        raise ValueError(f"The run in {run} has no checkpoint yet; it writes the first one when it is stopped.")
+        raise InputError(f"The run in {run} has no checkpoint yet; it writes one at intervals and when it stops.")
     return run / "checkpoints" / str(max(steps))

@@ -1,6 +1,5 @@
 """The command line, thin over the public API. May import everything; heavy things only when a command needs them."""
 
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from reverie.config import Config
+from reverie.errors import InputError, ReverieError
 from reverie.presets import DEMO, SIZES
 
 Size = Literal["size1m", "size12m", "size25m", "size50m", "size100m", "size200m", "size400m"]
@@ -65,13 +65,13 @@ class Eval:
     """Film the first episode, .mp4 or .gif."""
 
     def __call__(self) -> None:
-        from reverie.agent import Agent
+        from reverie.agent import Agent, read_description
         from reverie.training import evaluate
 
         agent = Agent.load(self.run)
-        env = self.env or json.loads((self.run / "agent.json").read_text()).get("env")
+        env = self.env or read_description(self.run / "agent.json")[2]
         if env is None:
-            raise ValueError(f"{self.run} does not say which environment it is for; name it with --env.")
+            raise InputError(f"{self.run} does not say which environment it is for; name it with --env.")
         result = evaluate(
             agent,
             env,
@@ -120,7 +120,7 @@ COMMANDS: dict[str, Callable[[], None]] = {"train": Train, "eval": Eval, "demo":
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; what goes wrong for a reason that a user can mend is one sentence and exit status 2."""
-    sys.path.insert(0, os.getcwd())  # for module:factory
+    sys.path.append(os.getcwd())  # for module:factory; last, so that nothing there hides a package
     try:
         command: Any = tyro.extras.subcommand_cli_from_dict(
             COMMANDS,
@@ -130,11 +130,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         _keep_compiled()
         command()
-    except (ValueError, ImportError, OSError, RuntimeError) as error:
-        if os.environ.get("REVERIE_TRACEBACK"):
-            raise
+    except (ReverieError, OSError) as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def _keep_compiled() -> None:

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from reverie.errors import InputError
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -145,11 +147,11 @@ def _flatten(data: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]
 
 def _from_dict(cls: Any, data: Any, where: str) -> Any:
     if not isinstance(data, Mapping):
-        raise ValueError(f"{where} should be an object with the fields of {cls.__name__}, got {data!r}.")
+        raise InputError(f"{where} should be an object with the fields of {cls.__name__}, got {data!r}.")
     hints = get_type_hints(cls)
     unknown = set(data) - {field.name for field in fields(cls)}
     if unknown:
-        raise ValueError(f"{where} has no field {sorted(unknown)[0]!r}; it has {', '.join(hints)}.")
+        raise InputError(f"{where} has no field {sorted(unknown)[0]!r}; it has {', '.join(hints)}.")
     return cls(**{name: _convert(hints[name], value, f"{where}.{name}") for name, value in data.items()})
 
 
@@ -168,7 +170,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         value_ok = isinstance(value, allowed) and (hint is bool or not isinstance(value, bool))
         expected = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}.get(hint, str(hint))
     if not value_ok:
-        raise ValueError(f"{where} should be {expected}, got {value!r}.")
+        raise InputError(f"{where} should be {expected}, got {value!r}.")
     return float(value) if hint is float else value
 
 
@@ -186,6 +188,12 @@ BOUNDS = MappingProxyType(
         "behaviour.scale_rate": (0, 1),
         "optimizer.learning_rate": (0, None),
         "optimizer.warmup": (0, None),
+        "optimizer.clip": (1e-6, None),
+        "optimizer.clip_floor": (1e-12, None),
+        "optimizer.decay_rms": (0, 0.9999999),
+        "optimizer.decay_momentum": (0, 0.9999999),
+        "optimizer.epsilon": (0, None),
+        "behaviour.entropy_scale": (0, None),
         "replay.batch": (1, None),
         "replay.length": (2, None),
         "env.envs": (1, None),
@@ -205,15 +213,18 @@ def _check(config: Config) -> None:
         value = values[name]
         if not (low is None or value >= low) or not (high is None or value <= high):
             span = f"at least {low}" if high is None else f"between {low} and {high}"
-            raise ValueError(f"{name} must be {span}, got {value}.")
+            raise InputError(f"{name} must be {span}, got {value}.")
+    percentiles = config.behaviour.percentiles
+    if len(percentiles) != 2 or not 0 <= percentiles[0] < percentiles[1] <= 100:
+        raise InputError(f"behaviour.percentiles must be two numbers, 0 ≤ low < high ≤ 100, got {percentiles}.")
     model = config.model
     if model.deter % model.blocks:
-        raise ValueError(f"model.deter ({model.deter}) must be a multiple of model.blocks ({model.blocks}).")
+        raise InputError(f"model.deter ({model.deter}) must be a multiple of model.blocks ({model.blocks}).")
     channels = 4 * model.depth
     if channels % model.blocks:
-        raise ValueError(f"4 × model.depth ({channels}) must be a multiple of model.blocks ({model.blocks}).")
+        raise InputError(f"4 × model.depth ({channels}) must be a multiple of model.blocks ({model.blocks}).")
     if config.replay.capacity < config.env.envs * (config.replay.length + 1):
-        raise ValueError(
+        raise InputError(
             f"replay.capacity ({config.replay.capacity}) must hold one sequence of {config.replay.length + 1} "
             f"records for each of {config.env.envs} environments."
         )

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from reverie.ops import decode_two_hot, neighbours, symexp_bins, symlog, two_hot_loss
+from reverie.ops.events import sum_events
 
 Key = PRNGKeyArray | None
 BINS = symexp_bins(255)
@@ -142,7 +143,7 @@ class SymlogVector(Output):
 
     def loss(self, target: Float[Array, "..."]) -> Float[Array, "..."]:
         error = self.value.astype(jnp.float32) - symlog(target.astype(jnp.float32))
-        return _sum_events(jnp.square(error), self.events)
+        return sum_events(jnp.square(error), self.events)
 
     def prediction(self) -> Float[Array, "..."]:
         """In symlog space, as the network predicts it; apply `symexp` for the vector's own units."""
@@ -156,7 +157,7 @@ class ImageMean(Output):
 
     def loss(self, target: Array) -> Float[Array, "*batch"]:
         error = self.value.astype(jnp.float32) - target.astype(jnp.float32) / 255
-        return _sum_events(jnp.square(error), 3)
+        return sum_events(jnp.square(error), 3)
 
     def prediction(self) -> Float[Array, "*batch h w c"]:
         return self.value.astype(jnp.float32)
@@ -169,11 +170,7 @@ class Classes(Output):
     events: int = eqx.field(static=True)
 
     def loss(self, target: Int[Array, "..."]) -> Float[Array, "..."]:
-        return _sum_events(-Categorical(self.logits).log_prob(target), self.events)
+        return sum_events(-Categorical(self.logits).log_prob(target), self.events)
 
     def prediction(self) -> Int[Array, "..."]:
         return Categorical(self.logits).mode()
-
-
-def _sum_events(x: Array, events: int) -> Array:
-    return jnp.sum(x, axis=tuple(range(x.ndim - events, x.ndim)))

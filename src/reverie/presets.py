@@ -1,6 +1,5 @@
-"""Model sizes and suites, as data over `config`. May import: `config`."""
+"""Model sizes and the demo, as data over `config`. May import: `config`."""
 
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from reverie.config import (
@@ -30,18 +29,6 @@ SIZES = MappingProxyType(
     }
 )
 """The published sizes (section 2), by the rough number of parameters."""
-
-
-@dataclass(frozen=True)
-class Suite:
-    """What differs between suites (section 5's table); everything else is fixed."""
-
-    train_ratio: float
-    envs: int
-
-
-SUITES = MappingProxyType({"gymnasium": Suite(train_ratio=512, envs=4)})
-"""Settings per suite. The paper has none for Gymnasium's own tasks; these are the proprioceptive ones, made thrifty."""
 
 
 DEMO = Config(

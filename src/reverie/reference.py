@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
+from reverie.errors import InputError
 from reverie.learner import LearnerState
 from reverie.ops import ReturnScale
 from reverie.spaces import Discrete
@@ -81,7 +82,7 @@ def _name(path: str, discrete: set[str]) -> str:
             if name.startswith("dec/vec/") and match[1] in discrete:
                 name = name.removesuffix("pred") + "logits"
             return f"{name}/{PARAMETERS[parameter]}"
-    raise ValueError(f"The reference implementation has no parameter that corresponds to {path}.")
+    raise InputError(f"The reference implementation has no parameter that corresponds to {path}.")
 
 
 def export(networks: Any) -> dict[str, np.ndarray]:
@@ -95,9 +96,9 @@ def load(networks: Tree, arrays: Mapping[str, np.ndarray]) -> Tree:
     loaded = []
     for name, leaf in zip(names(networks), leaves, strict=True):
         if name not in arrays:
-            raise ValueError(f"The arrays lack '{name}', shape {leaf.shape}; were they saved for other spaces?")
+            raise InputError(f"The arrays lack '{name}', shape {leaf.shape}; were they saved for other spaces?")
         if arrays[name].shape != leaf.shape:
-            raise ValueError(
+            raise InputError(
                 f"'{name}' has shape {arrays[name].shape} but this agent needs {leaf.shape}; "
                 "the model size or the spaces differ."
             )

@@ -1,6 +1,7 @@
 """The loop: what a run does, writes, repeats and continues."""
 
 import json
+import os
 import signal
 import threading
 import time
@@ -13,7 +14,7 @@ import pytest
 
 from reverie.config import BehaviourConfig, Config, EnvConfig, ModelConfig, ReplayConfig, RunConfig
 from reverie.training import DivergedError, Trainer, train
-from reverie.training.metrics import read_metrics
+from reverie.training.metrics import MetricsWriter, read_metrics
 
 ENV = "reverie/CatchVector-v0"
 TINY = Config(
@@ -178,15 +179,22 @@ def test_what_is_recorded_is_what_happened(terminate):
     np.testing.assert_allclose(np.clip(2 * executed, -2, 2), env.actions[: len(executed)], rtol=1e-6)
 
 
-def test_stored_latents_are_refreshed_by_updates():
+def test_updates_write_their_latents_back():
     trainer = Trainer(ENV, TINY, steps=40, quiet=True)
     trainer.run()
-    first = next(iter(trainer._replay.state()["records"].values()))
-    trained, acted = first["deter"].astype(np.float32), trainer._replay.nbytes
+    rows, latents = trainer._pending
+
+    def stored() -> list[np.ndarray]:
+        (records,) = trainer._replay.state()["records"].values()
+        slots = zip(rows.stream, rows.first + 1, strict=True)
+        return [records["deter"][stream, start : start + TINY.replay.length] for stream, start in slots]
+
+    before = stored()
+    trainer._write_back()
+    # Where sequences overlap the later one wins, so the last one is there whole.
+    np.testing.assert_array_equal(stored()[-1], np.asarray(latents.deter)[-1])
+    assert np.any(before[-1] != stored()[-1])
     trainer.close()
-    assert acted > 0
-    assert np.all(np.isfinite(trained))
-    assert np.any(trained != 0)
 
 
 class NanRewards(Recorder):
@@ -200,12 +208,15 @@ def test_a_nan_from_an_environment_is_named():
         train(NanRewards(), TINY, quiet=True)
 
 
-def test_a_diverged_run_keeps_its_last_good_checkpoint(tmp_path):
-    train(ENV, TINY, logdir=tmp_path / "run", quiet=True)
-    trainer = Trainer(ENV, TINY, steps=200, logdir=tmp_path / "run", quiet=True)
+@pytest.mark.parametrize("env", [ENV, "Pendulum-v1"])
+def test_a_diverged_run_keeps_its_last_good_checkpoint(tmp_path, env):
+    """Discrete actions go on to the next report; continuous ones are refused on the way to the environment."""
+    config = replace(TINY, run=replace(TINY.run, checkpoint_every=0, log_every=1000))
+    train(env, config, logdir=tmp_path / "run", quiet=True)
+    trainer = Trainer(env, config, steps=200, logdir=tmp_path / "run", quiet=True)
     newest = trainer._folder.newest
     trainer._state = jax.tree.map(lambda x: x * np.nan if x.dtype == np.float32 else x, trainer._state)
-    with pytest.raises(DivergedError, match="The loss is nan"):
+    with pytest.raises(DivergedError, match="Training diverged"):
         trainer.run()
     assert trainer._folder.newest == newest
     trainer.close()
@@ -221,11 +232,11 @@ def test_ctrl_c_saves_and_says_how_to_continue(tmp_path, capsys):
         signal.raise_signal(signal.SIGINT)
 
     threading.Thread(target=interrupt, daemon=True).start()
-    trainer.run()
+    trainer.run(until=lambda run: run.updates > 500)  # so that a failure doesn't go on for ever
     trainer.close()
     assert trainer.interrupted
     assert "Run the same command again to continue" in capsys.readouterr().out.replace("\n", " ")
-    assert trainer._folder.newest == trainer.updates
+    assert trainer._folder.newest == trainer.env_steps + trainer.updates
 
 
 def test_tensorboard_gets_the_same_numbers(tmp_path):
@@ -238,3 +249,55 @@ def test_metrics_are_valid_json(tmp_path):
     train(ENV, TINY, logdir=tmp_path / "run", quiet=True)
     for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines():
         assert "step" in json.loads(line)
+
+
+class Fails(Recorder):
+    """An environment that loses its connection after some steps."""
+
+    def step(self, action):
+        if len(self.actions) == 60:
+            raise ConnectionError("the simulator is gone")
+        return super().step(action)
+
+
+def test_a_failing_environment_does_not_take_the_run_with_it(tmp_path):
+    with pytest.raises(ConnectionError, match="the simulator is gone"):
+        train(Fails(), TINY, logdir=tmp_path / "run", quiet=True)
+    trainer = Trainer(Recorder(), TINY, logdir=tmp_path / "run", quiet=True)
+    trainer.close()
+    assert trainer.env_steps == 60
+
+
+def test_experience_without_updates_is_saved_too(tmp_path):
+    config = replace(TINY, run=replace(TINY.run, train_ratio=0, checkpoint_every=0))
+    train(ENV, config, steps=40, logdir=tmp_path / "run", quiet=True)
+    trainer = Trainer(ENV, config, steps=40, logdir=tmp_path / "run", quiet=True)
+    trainer.close()
+    assert trainer.env_steps >= 40
+
+
+def test_a_second_process_is_told_who_is_there(tmp_path):
+    trainer = Trainer(ENV, TINY, logdir=tmp_path / "run", quiet=True)
+    with pytest.raises(ValueError, match=rf"Another process \(pid {os.getpid()}\) trains in"):
+        Trainer(ENV, TINY, logdir=tmp_path / "run", quiet=True)
+    trainer.close()
+    Trainer(ENV, TINY, logdir=tmp_path / "run", quiet=True).close()
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path):
+    train(ENV, TINY, logdir=tmp_path / "run", quiet=True)
+    (newest,) = (tmp_path / "run" / "checkpoints").iterdir()
+    for file in (newest / "learner").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    with pytest.raises(ValueError, match=f"{newest.name} can't be read"):
+        Trainer(ENV, TINY, logdir=tmp_path / "run", quiet=True)
+
+
+def test_rows_after_the_checkpoint_are_dropped_and_damaged_lines_left_out(tmp_path):
+    file = tmp_path / "metrics.jsonl"
+    file.write_text('{"step": 1, "a": 1}\n{"step": 2, "a"\n{"step": 3, "a": 3}\n{"step": 9, "a": 9}\n{"st')
+    writer = MetricsWriter(tmp_path, tensorboard=False, resume_step=3)
+    writer.write(4, {"a": float("nan")})
+    writer.close()
+    assert read_metrics(tmp_path) == [{"step": 1, "a": 1}, {"step": 3, "a": 3}, {"step": 4, "a": None}]

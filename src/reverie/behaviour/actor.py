@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from reverie.distributions import BoundedNormal, Categorical, Key
 from reverie.nn import Linear, Trunk, columns
+from reverie.ops.events import sum_events
 from reverie.spaces import Continuous, Discrete
 
 OUTPUT_SCALE = 0.01  # the first policy is close to uniform
@@ -29,12 +30,12 @@ class Policy(eqx.Module):
     def log_prob(self, action: Mapping[str, Array]) -> Float[Array, "*batch"]:
         """Of the raw sample, summed over keys and dimensions."""
         return sum(
-            (_sum_events(self.parts[name].log_prob(action[name]), events) for name, events in self.events), start=0.0
+            (sum_events(self.parts[name].log_prob(action[name]), events) for name, events in self.events), start=0.0
         )  # type: ignore[return-value]
 
     def entropies(self) -> dict[str, Float[Array, "*batch"]]:
         """In nats, per action key, summed over dimensions."""
-        return {name: _sum_events(self.parts[name].entropy(), events) for name, events in self.events}
+        return {name: sum_events(self.parts[name].entropy(), events) for name, events in self.events}
 
 
 class Actor(eqx.Module):
@@ -78,7 +79,3 @@ class Actor(eqx.Module):
                 shape = (*batch, *feature.shape)
                 parts[name] = BoundedNormal(raw["mean"].reshape(shape), raw["std"].reshape(shape))
         return Policy(parts, tuple((name, len(feature.shape)) for name, feature in self.features))
-
-
-def _sum_events(x: Array, events: int) -> Array:
-    return jnp.sum(x, axis=tuple(range(x.ndim - events, x.ndim)))

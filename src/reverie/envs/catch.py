@@ -11,6 +11,8 @@ from typing import Any, Literal
 import gymnasium as gym
 import numpy as np
 
+from reverie.errors import InputError
+
 SIDE = 64  # of the image, in pixels
 BACKGROUND, BALL, PADDLE = (20, 24, 40), (250, 220, 90), (90, 200, 250)
 
@@ -47,11 +49,11 @@ class Catch(gym.Env[np.ndarray, np.int64]):
         render_mode: Literal["rgb_array"] | None = None,
     ) -> None:
         if not 2 <= columns <= rows <= SIDE:
-            raise ValueError(f"expected 2 ≤ columns ≤ rows ≤ {SIDE}, got columns={columns}, rows={rows}")
+            raise InputError(f"expected 2 ≤ columns ≤ rows ≤ {SIDE}, got columns={columns}, rows={rows}")
         if balls < 1:
-            raise ValueError(f"an episode needs at least one ball, got {balls}")
+            raise InputError(f"an episode needs at least one ball, got {balls}")
         if observation not in ("image", "vector"):
-            raise ValueError(f'observation is "image" or "vector", got {observation!r}')
+            raise InputError(f'observation is "image" or "vector", got {observation!r}')
         self.columns, self.rows, self.balls = columns, rows, balls
         self.render_mode = render_mode
         self.action_space = gym.spaces.Discrete(3)

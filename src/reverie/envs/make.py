@@ -15,15 +15,21 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.envs.registration import find_highest_version, parse_env_id
 
+from reverie.errors import InputError, ReverieError
+
 EnvLike = str | Callable[..., gym.Env[Any, Any]] | gym.Env[Any, Any]
 """A name, a function that makes an environment, or an environment."""
 
 
-class UnknownEnvironmentError(ValueError):
+class UnknownEnvironmentError(InputError):
     """No environment has this name; the message has the closest ones."""
 
 
-class MissingDependencyError(ImportError):
+class NotAnEnvironmentError(ReverieError, TypeError):
+    """What was given, or what a factory made, is no Gymnasium environment."""
+
+
+class MissingDependencyError(ReverieError, ImportError):
     """An environment exists, but a package that it needs is not installed; the message has the command."""
 
 
@@ -42,20 +48,22 @@ def make_env(env: EnvLike, **kwargs: Any) -> gym.Env[Any, Any]:
     Raises:
         UnknownEnvironmentError: no environment, module or factory has this name.
         MissingDependencyError: a package that the environment needs is not installed.
-        TypeError: what was given or made is no Gymnasium environment, or an environment was given kwargs.
+        NotAnEnvironmentError: what was given or made is no Gymnasium environment, or an environment was given kwargs.
     """
     if isinstance(env, gym.Env):
         if kwargs:
-            raise TypeError(f"an environment that exists already takes no arguments, got {sorted(kwargs)}")
+            raise NotAnEnvironmentError(f"an environment that exists already takes no arguments, got {sorted(kwargs)}")
         return env
     if not isinstance(env, str) and not callable(env):
-        raise TypeError(f"expected an environment's name, a function that makes one or a gymnasium.Env, got {env!r}")
+        raise NotAnEnvironmentError(
+            f"expected an environment's name, a function that makes one or a gymnasium.Env, got {env!r}"
+        )
     try:
         made = _make_named(env, kwargs) if isinstance(env, str) else env(**kwargs)
     except (gym.error.DependencyNotInstalled, ModuleNotFoundError) as error:
         raise MissingDependencyError(_how_to_install(env, error)) from error
     if not isinstance(made, gym.Env):
-        raise TypeError(
+        raise NotAnEnvironmentError(
             f"{env!r} made a {type(made).__module__}.{type(made).__name__}, which is no gymnasium.Env: "
             "derive from gymnasium.Env, or convert an old Gym environment with the package shimmy"
         )

@@ -8,6 +8,8 @@ May import: `reverie.spaces`, `reverie.experience`, `reverie.envs.make`; Gymnasi
 
 from __future__ import annotations
 
+import multiprocessing
+import signal
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -17,11 +19,12 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
 from reverie.envs.make import EnvLike, make_env
+from reverie.errors import InputError
 from reverie.experience import Step
 from reverie.spaces import Spaces
 
 
-class BrokenEnvironmentError(ValueError):
+class BrokenEnvironmentError(InputError):
     """An environment returned something that can't be learned from; the message says which one and what."""
 
 
@@ -59,13 +62,14 @@ class Environments:
         env_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         if num_envs < 1:
-            raise ValueError(f"num_envs must be at least 1, got {num_envs}")
+            raise InputError(f"num_envs must be at least 1, got {num_envs}")
         if isinstance(env, gym.Env) and (num_envs > 1 or processes):
-            raise ValueError(
+            raise InputError(
                 "an environment that exists already can only be stepped alone and in this process: "
                 "give its name or a function that makes it"
             )
-        makers = [partial(_make_guarded, i, env, dict(env_kwargs or {})) for i in range(num_envs)]
+        make = _make_in_process if processes else _make_guarded
+        makers = [partial(make, i, env, dict(env_kwargs or {})) for i in range(num_envs)]
         # copy=False: encode_observation copies.
         if processes:
             # Not forked: the threads of JAX don't survive that.
@@ -117,7 +121,7 @@ class Environments:
             ValueError: the environments were not made with render_mode="rgb_array".
         """
         if self._vector.render_mode != "rgb_array":
-            raise ValueError(
+            raise InputError(
                 f"the render mode is {self._vector.render_mode!r}: make the environments with "
                 'env_kwargs={"render_mode": "rgb_array"}'
             )
@@ -195,6 +199,14 @@ class _Guarded(gym.Wrapper[Any, Any, Any, Any]):
 
 
 _LARGEST = float(np.finfo(np.float32).max)
+
+
+def _make_in_process(index: int, env: EnvLike, kwargs: dict[str, Any]) -> _Guarded:
+    # Ctrl-C goes to every process of the terminal; the one that trains decides what happens. (Gymnasium makes one
+    # environment in that process too, to learn its spaces.)
+    if multiprocessing.parent_process() is not None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return _make_guarded(index, env, kwargs)
 
 
 def _make_guarded(index: int, env: EnvLike, kwargs: dict[str, Any]) -> _Guarded:

@@ -4,8 +4,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from reverie.nn.align import align
 from reverie.nn.init import scaled_normal
-from reverie.nn.precision import align
 
 
 class BlockLinear(eqx.Module):

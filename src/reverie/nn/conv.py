@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from reverie.nn.align import align
 from reverie.nn.init import scaled_normal
-from reverie.nn.precision import align
 
 KERNEL = 5
 

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from reverie.nn.precision import align
+from reverie.nn.align import align
 
 EPSILON = 1e-4
 

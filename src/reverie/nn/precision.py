@@ -4,16 +4,16 @@ from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+
+from reverie.nn.norm import RMSNorm
 
 Tree = TypeVar("Tree")
 
 
 def compute_cast(tree: Tree, dtype: jnp.dtype | type) -> Tree:
-    """The same tree with every float array in the compute dtype; layers compute in their weights' dtype."""
-    return jax.tree.map(lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree)
+    """The same tree with weights and biases in the compute dtype, in which layers then compute.
 
-
-def align(parameter: Array, to: Array) -> Array:
-    """A per-feature parameter with leading axes of 1, so that it broadcasts against `to` explicitly."""
-    return parameter.reshape((1,) * (to.ndim - parameter.ndim) + parameter.shape)
+    Scales of norms stay as they are: norms are computed in float32.
+    """
+    is_norm = lambda node: isinstance(node, RMSNorm)  # noqa: E731
+    return jax.tree.map(lambda x: x if is_norm(x) else x.astype(dtype), tree, is_leaf=is_norm)

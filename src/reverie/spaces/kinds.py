@@ -10,10 +10,11 @@ from typing import Any, NoReturn
 import numpy as np
 from gymnasium import spaces
 
+from reverie.errors import InputError
 from reverie.spaces.features import Continuous, Discrete, Feature, Image
 
 
-class UnsupportedSpaceError(ValueError):
+class UnsupportedSpaceError(InputError):
     """An environment's space that Reverie cannot learn from or act in; the message says how to change it."""
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from reverie.errors import InputError
 from reverie.spaces.kinds import start_and_count
 
 
@@ -52,9 +53,9 @@ def space_from_json(label: str, data: Any) -> Any:
     try:
         space = _leaf_from_json(data)
     except (TypeError, ValueError, OverflowError, AssertionError) as error:
-        raise ValueError(f"the saved {label} space is broken: {error}") from error
+        raise InputError(f"the saved {label} space is broken: {error}") from error
     if space is None:
-        raise ValueError(f"the saved {label} space is none that Reverie writes: {data!r}")
+        raise InputError(f"the saved {label} space is none that Reverie writes: {data!r}")
     return space
 
 

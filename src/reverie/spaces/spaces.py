@@ -12,6 +12,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from reverie.errors import InputError
 from reverie.spaces.features import Continuous, Discrete, Feature
 from reverie.spaces.kinds import action_feature, observation_feature
 from reverie.spaces.leaves import Leaf, leaves, nest
@@ -145,4 +146,4 @@ class Spaces:
         match data:
             case {"observation": observation, "action": action} if len(data) == 2:
                 return cls(space_from_json("observation", observation), space_from_json("action", action))
-        raise ValueError(f"saved spaces are an object of 'observation' and 'action', got {data!r}")
+        raise InputError(f"saved spaces are an object of 'observation' and 'action', got {data!r}")

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from reverie.agent import Agent
+from reverie.config import RunConfig
 from reverie.learner import compute_dtype
-from reverie.presets import SUITES
 from reverie.replay import Replay
 from reverie.spaces import Continuous, Discrete, Feature, Image
 
@@ -115,7 +115,7 @@ def cautions(agent: Agent) -> list[str]:
         found.append(
             'this runs on the CPU although there is a GPU; install JAX for it with pip install "reverie[gpu]".'
         )
-    ratio, usual = agent.config.run.train_ratio, SUITES["gymnasium"].train_ratio
+    ratio, usual = agent.config.run.train_ratio, RunConfig().train_ratio
     if not usual / 16 <= ratio <= usual * 4:  # the paper's own go from 32 to 1024
         far = "rarely, which wastes data" if ratio < usual else "very often, which takes long and may overfit"
         found.append(f"a train ratio of {ratio:g} is far from the usual {usual:g}: it updates {far}.")

@@ -9,6 +9,7 @@ import numpy as np
 
 from reverie.agent import Agent, initial_carry, policy_step
 from reverie.envs import Environments
+from reverie.errors import InputError
 from reverie.learner import compute_dtype
 
 FPS = 30
@@ -57,7 +58,7 @@ def evaluate(
 
     Args:
         agent: who plays.
-        env: as for `train`.
+        env: as for `train`; an environment that is passed in is closed at the end.
         episodes: how many, spread evenly over the environments so that short ones don't count more often.
         seed: of the environments and of the policy's samples.
         deterministic: play the most likely actions. The paper's numbers are of sampled ones.
@@ -65,15 +66,15 @@ def evaluate(
         video: where to write a film of the first episode (.mp4 or .gif); needs the extra `video`.
 
     Raises:
-        ValueError: the environment's spaces are not the agent's.
+        InputError: the environment's spaces are not the agent's.
     """
     if episodes < 1:
-        raise ValueError(f"episodes must be at least 1, got {episodes}.")
+        raise InputError(f"episodes must be at least 1, got {episodes}.")
     count = min(envs, episodes) if isinstance(env, str) or callable(env) else 1
     kwargs = {"render_mode": "rgb_array"} if video and (isinstance(env, str) or callable(env)) else None
     with Environments(env, count, seed=seed, env_kwargs=kwargs) as environments:
         if environments.spaces != agent.spaces:
-            raise ValueError(
+            raise InputError(
                 f"The agent was trained for {agent.spaces.observation_space} and {agent.spaces.action_space}, but the "
                 f"environment has {environments.spaces.observation_space} and {environments.spaces.action_space}."
             )
@@ -117,7 +118,7 @@ class _Film:
         try:
             import imageio.v3 as iio
         except ImportError as error:
-            raise ValueError('A video needs imageio; install it with pip install "reverie[video]".') from error
+            raise InputError('A video needs imageio; install it with pip install "reverie[video]".') from error
         self._iio, self._environments, self._frames = iio, environments, list[np.ndarray]()
 
     def take(self) -> None:

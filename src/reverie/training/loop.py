@@ -13,7 +13,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,10 +22,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PRNGKeyArray
 
-from reverie.agent import Agent, Carry, initial_carry, policy_step
+from reverie.agent import Agent, Carry, Keys, initial_carry, policy_step
 from reverie.config import Config
 from reverie.envs import Environments
+from reverie.errors import ReverieError
 from reverie.experience import Experience, Step
 from reverie.learner import Latents, Learner, LearnerState, UpdateOutput
 from reverie.replay import Replay
@@ -39,8 +41,8 @@ from reverie.training.metrics import MetricsWriter
 RECENT = 20  # episodes in the return that is shown
 
 
-class DivergedError(RuntimeError):
-    """The loss is no longer finite."""
+class DivergedError(ReverieError, RuntimeError):
+    """The loss or the parameters are no longer finite."""
 
 
 def train(
@@ -56,7 +58,7 @@ def train(
 
     Args:
         env: the id of a registered Gymnasium environment, "module:factory", a callable that makes an environment,
-            or an environment (then one of it is stepped).
+            or an environment (then one of it is stepped, and closed at the end).
         config: everything that decides a run; the defaults are the paper's with the smallest model.
         steps: environment steps, instead of `config.run.steps`.
         logdir: the run's folder, for checkpoints and metrics. A run that is there already is continued. None: nothing
@@ -68,7 +70,7 @@ def train(
         The agent, with the newest parameters.
 
     Raises:
-        ValueError: an environment, config or folder that doesn't fit; the message says what to do.
+        ReverieError: an environment, config or folder that doesn't fit; the message says what to do.
     """
     trainer = Trainer(env, config, steps=steps, logdir=logdir, quiet=quiet)
     try:
@@ -102,21 +104,20 @@ class Trainer:
             config = replace(config, run=replace(config.run, steps=steps))
         if not isinstance(env, str) and not callable(env):
             config = replace(config, env=replace(config.env, envs=1))
-        self.config, self.name = config, env if isinstance(env, str) else getattr(env, "__name__", type(env).__name__)
-        self._envs = Environments(env, config.env.envs, seed=config.seed, processes=config.env.processes)
-        try:
-            self._prepare(config, Path(logdir) if logdir else None, quiet)
-        except BaseException:
-            self._envs.close()
-            raise
+        self.config, self._keys = config, Keys.of(config.seed)
+        with ExitStack() as opened:  # closed at once if one of the next steps fails
+            self._envs = Environments(env, config.env.envs, seed=config.seed, processes=config.env.processes)
+            opened.callback(self._envs.close)
+            self._prepare(config, env_name(env), Path(logdir) if logdir else None, quiet, opened)
+            self._opened = opened.pop_all()
 
-    def _prepare(self, config: Config, logdir: Path | None, quiet: bool) -> None:
+    def _prepare(self, config: Config, name: str | None, logdir: Path | None, quiet: bool, opened: ExitStack) -> None:
         """Everything but the environments: fresh, or as the newest checkpoint has it."""
         spaces = self._envs.spaces
         self._learner = Learner(spaces.observation, spaces.action, config)
-        self._state: LearnerState = jax.jit(self._learner.init)(jax.random.key(config.seed))
+        self._state: LearnerState = jax.jit(self._learner.init)(self._keys.init)
         self.agent = Agent(spaces, config, networks=self._state.networks)
-        self._update = jax.jit(partial(_update, self._learner, config.seed), donate_argnums=0)
+        self._update = jax.jit(partial(_update, self._learner, self._keys.update), donate_argnums=0)
         self._replay = Replay(
             _template(spaces, config),
             capacity=config.replay.capacity,
@@ -128,11 +129,14 @@ class Trainer:
         self.returns: deque[float] = deque(maxlen=RECENT)
         self.interrupted = False
         self._pending: tuple[Rows, Latents] | None = None
-        self._metrics: list[dict[str, jax.Array]] = []
+        self._metrics: list[dict[str, jax.Array]] = []  # of all updates since the last report
         self._clock = Clock()
-        self._folder = RunFolder(logdir, self.agent, self.name, config.run.keep) if logdir else None
+        self._folder = RunFolder(logdir, self.agent, name, config.run.keep) if logdir else None
+        if self._folder:
+            opened.callback(self._folder.close)
         self._display = Display(config.run.steps, quiet=quiet)
-        self._display.note(describe(self.agent, self.name, self._replay, config.run.steps))
+        opened.callback(self._display.close)
+        self._display.note(describe(self.agent, name or "an environment", self._replay, config.run.steps))
         for caution in cautions(self.agent):
             self._display.warn(caution)
         if self._folder and self._folder.newest is not None:
@@ -142,6 +146,8 @@ class Trainer:
             if self._folder
             else None
         )
+        if self._writer:
+            opened.callback(self._writer.close)
         self._reported = (self.env_steps, self.updates)
 
     def run(self, until: Callable[["Trainer"], bool] | None = None) -> Agent:
@@ -155,11 +161,6 @@ class Trainer:
         with self._signals():
             try:
                 self._loop(until or (lambda trainer: False))
-            except (DivergedError, OSError):
-                raise  # what is in memory is no good, or can't be written
-            except Exception:
-                self._save()  # an environment failed; what was learned is not lost
-                raise
             finally:
                 self._display.close()
         self._save()
@@ -171,12 +172,7 @@ class Trainer:
 
     def close(self) -> None:
         """End the environments and wait for files."""
-        self._envs.close()
-        self._display.close()
-        if self._writer:
-            self._writer.close()
-        if self._folder:
-            self._folder.close()
+        self._opened.close()
 
     def _loop(self, until: Callable[["Trainer"], bool]) -> None:
         last_save = Clock()
@@ -192,8 +188,7 @@ class Trainer:
             with self._clock.measure("act"):
                 carry = acted[0]
                 action, latents = jax.device_get(acted[1:])
-            with self._clock.measure("env"):
-                following = self._envs.step(action)
+            following = self._step(action)
             with self._clock.measure("data"):
                 self._record(step, action, latents)
             decisions = int(np.sum(~step.is_last))
@@ -209,10 +204,22 @@ class Trainer:
                 last_save = Clock()
                 self._save()
         self._learn()
-        self._log()
+        if self._reported != (self.env_steps, self.updates):
+            self._log()
+
+    def _step(self, action: dict[str, np.ndarray]) -> Step:
+        """Step the environments; if one fails, what was learned until then is saved first."""
+        try:
+            with self._clock.measure("env"):
+                return self._envs.step(action)
+        except Exception as error:
+            if not _all_finite(self._state.networks):
+                raise self._diverged() from error  # no wonder that the actions were refused
+            self._save()
+            raise
 
     def _begin(self) -> tuple[Step, Carry]:
-        key = jax.random.fold_in(jax.random.key(self.config.seed + 1), self.env_steps)
+        key = jax.random.fold_in(self._keys.act, self.env_steps)
         return self._envs.reset(), initial_carry(self._state.networks, self._envs.num_envs, key)
 
     def _act(self, step: Step, carry: Carry) -> tuple[Carry, dict[str, jax.Array], Latents]:
@@ -287,14 +294,21 @@ class Trainer:
                 self._writer.write(self.env_steps, values)
                 self._writer.flush()
             self._display.update(self.env_steps, values, list(self.returns))
-        if not math.isfinite(values.get("opt/loss", 0.0)):
-            raise DivergedError(
-                f"The loss is {values['opt/loss']} after {self.updates} updates. The newest checkpoint is from before; "
-                "lower optimizer.learning_rate or look at the environment's rewards and observations."
-            )
+        if fetched and not math.isfinite(fetched[-1]["opt/loss"]):
+            raise self._diverged()
+
+    def _diverged(self) -> DivergedError:
+        return DivergedError(
+            f"Training diverged after {self.updates} updates: the loss or the parameters are not finite. The newest "
+            "checkpoint is from before; lower optimizer.learning_rate or look at the environment's rewards."
+        )
 
     def _save(self) -> None:
+        """A checkpoint of this moment; never one of parameters that aren't finite."""
         if self._folder is None:
+            return
+        if not _all_finite(self._state.networks):
+            self._display.warn("the parameters are not finite; the newest checkpoint stays as it is.")
             return
         with self._clock.measure("log"):
             pending = self._pending and {
@@ -346,10 +360,25 @@ class Trainer:
                 signal.signal(name, handler)
 
 
-def _update(learner: Learner, seed: int, state: LearnerState, batch: Experience) -> tuple[LearnerState, UpdateOutput]:
+def env_name(env: Any) -> str | None:
+    """A name that makes the environment again, as "module:factory" for a function; None if there is none."""
+    if isinstance(env, str):
+        return env
+    module, name = getattr(env, "__module__", None), getattr(env, "__qualname__", None)
+    importable = module not in (None, "__main__") and name is not None and "<" not in name
+    return f"{module}:{name}" if importable else None
+
+
+@jax.jit
+def _all_finite(tree: Any) -> jax.Array:
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
+
+
+def _update(
+    learner: Learner, key: PRNGKeyArray, state: LearnerState, batch: Experience
+) -> tuple[LearnerState, UpdateOutput]:
     """The update with its key made from the count of updates, so that a continued run draws the same numbers."""
-    key = jax.random.fold_in(jax.random.key(seed), state.updates)
-    state, output = learner.update(state, batch, key)
+    state, output = learner.update(state, batch, jax.random.fold_in(key, state.updates))
     return state, output._replace(latents=stored_latents(*output.latents))
 
 

@@ -17,13 +17,14 @@ class MetricsWriter:
     def __init__(self, folder: Path, *, tensorboard: bool, resume_step: int):
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "metrics.jsonl"
+        continued = path.exists()
         _truncate(path, resume_step)
         self._file = path.open("a", encoding="utf-8")
         self._events: Any = None
         if tensorboard:
             from tensorboardX import SummaryWriter
 
-            self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=resume_step or None)
+            self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=resume_step + 1 if continued else None)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """One row; numbers that aren't finite become null, which JSON can say."""
@@ -43,13 +44,13 @@ class MetricsWriter:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The rows of a run's `metrics.jsonl`; a last line that was cut off is left out."""
+    """The rows of a run's `metrics.jsonl`; lines that were cut off are left out."""
     rows = []
     for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError:
-            break
+            continue
     return rows
 
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from reverie.errors import InputError
 from reverie.nn import Conv, RMSNorm, Trunk, max_pool
 from reverie.spaces import Feature
 from reverie.world_model.inputs import encode_images, encode_vectors, flat_size, image_features, vector_features
@@ -66,11 +67,11 @@ def common_size(shapes: list[tuple[int, int, int]]) -> tuple[int, int]:
     """Height and width that all images share; a ValueError if they don't, or if four halvings don't fit."""
     sizes = {shape[:2] for shape in shapes}
     if len(sizes) > 1:
-        raise ValueError(f"All image observations need one height and width to be stacked; got {sorted(sizes)}.")
+        raise InputError(f"All image observations need one height and width to be stacked; got {sorted(sizes)}.")
     height, width = sizes.pop()
     factor = 2 ** len(CHANNELS)
     if height % factor or width % factor or not 3 <= min(height, width) // factor <= 16:
-        raise ValueError(
+        raise InputError(
             f"Images need sides divisible by {factor} and a smaller side of {3 * factor} to {16 * factor} pixels; "
             f"got {height}×{width}. Resize them with gymnasium.wrappers.ResizeObservation."
         )
