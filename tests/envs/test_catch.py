@@ -24,7 +24,8 @@ def play(env: Catch, policy: str, episodes: int) -> list[float]:
     for _ in range(episodes):
         total, ended = 0.0, False
         while not ended:
-            ball, _, paddle = observation
+            ball, _, paddle, offset = observation
+            assert offset == pytest.approx((ball - paddle) / 2, abs=1e-6)
             action = {
                 "look": 1 + np.sign(ball - paddle),
                 "stay": STAY,

@@ -20,10 +20,9 @@ BACKGROUND, BALL, PADDLE = (20, 24, 40), (250, 220, 90), (90, 200, 250)
 class Catch(gym.Env[np.ndarray, np.int64]):
     """Be under the ball when it arrives at the bottom: +1 for a catch, -1 for a miss, 0 on the way.
 
-    Actions: 0 left, 1 stay, 2 right. Every step the paddle moves, then the ball falls by one row. It starts
-        at the
-    top of a random column, the paddle of the first ball in the middle, and the next ball appears in the step
-    after the last one has arrived. An episode ends (terminated) when the last ball has.
+    Actions: 0 left, 1 stay, 2 right. Every step the paddle moves, then the ball falls by one row. It starts at the
+    top of a random column, the paddle of the first ball in the middle, and the next ball appears in the step after
+    the last one has arrived. An episode ends (terminated) when the last ball has.
 
     Since the ball's column is uniform and independent of anything the paddle knows beforehand, who doesn't
     look catches one in `columns` balls, whatever they do: a return of balls · (2 / columns - 1), -0.75 by
@@ -33,8 +32,9 @@ class Catch(gym.Env[np.ndarray, np.int64]):
         columns: of the grid, 2 to 64.
         rows: at least as many as columns, so that every ball can be caught.
         balls: per episode.
-        observation: "image", uint8 (64, 64, 3); or "vector", float32 (3,), the ball's x and y and the
-            paddle's x, each from -1 to 1 (left to right, top to bottom).
+        observation: "image", uint8 (64, 64, 3); or "vector", float32 (4,), the ball's x and y, the paddle's x,
+            each from -1 to 1 (left to right, top to bottom), and how far the ball is to the right of the paddle, as a
+            share of the width. The last makes it an easy task: a catch is a zero.
         render_mode: "rgb_array" or None.
     """
 
@@ -61,7 +61,7 @@ class Catch(gym.Env[np.ndarray, np.int64]):
         self.observation_space = (
             gym.spaces.Box(0, 255, (SIDE, SIDE, 3), np.uint8)
             if self._as_image
-            else gym.spaces.Box(-1, 1, (3,), np.float32)
+            else gym.spaces.Box(-1, 1, (4,), np.float32)
         )
         # What drawing needs: the pixels of each column and row, and the colours.
         self._xs = [slice(i * SIDE // columns, (i + 1) * SIDE // columns) for i in range(columns)]
@@ -107,7 +107,8 @@ class Catch(gym.Env[np.ndarray, np.int64]):
         if self._as_image:
             return self._draw()
         across, down = 2 / (self.columns - 1), 2 / (self.rows - 1)
-        return np.array([self._x * across - 1, self._y * down - 1, self._paddle * across - 1], np.float32)
+        offset = (self._x - self._paddle) / (self.columns - 1)
+        return np.array([self._x * across - 1, self._y * down - 1, self._paddle * across - 1, offset], np.float32)
 
     def _draw(self) -> np.ndarray:
         image = self._empty.copy()
