@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from reverie.nn import BlockLinear, Conv, Linear, RMSNorm, Trunk, UpsampleConv, compute_cast, max_pool
+from reverie.nn import BlockLinear, Conv, Linear, RMSNorm, Trunk, UpsampleConv, compute_cast, map_frames, max_pool
+from reverie.nn.blocked_conv import best_tile, blocked_convolve
+from reverie.nn.conv import plain_convolve
 from reverie.nn.init import scaled_normal
 
 KEY = jax.random.key(0)
@@ -97,6 +99,46 @@ def test_upsample_conv_equals_repeating_pixels_and_a_convolution():
     assert plain.shape == (2, 6, 8, 3)
     np.testing.assert_allclose(layer(x), plain, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(layer.plain(x), plain, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.parametrize(("height", "width", "outputs"), [(16, 8, 3), (6, 4, 40), (3, 5, 200)])
+def test_a_convolution_of_blocks_equals_the_plain_one(size, height, width, outputs):
+    x = jax.random.normal(jax.random.key(0), (2, height, width, 3))
+    kernel = jax.random.normal(jax.random.key(1), (size, size, 3, outputs))
+    ours, backward = jax.vjp(blocked_convolve, x, kernel)
+    plain, plain_backward = jax.vjp(plain_convolve, x, kernel)
+    np.testing.assert_allclose(ours, plain, atol=1e-4)
+    for a, b in zip(backward(plain), plain_backward(plain), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * float(jnp.abs(b).max()))
+
+
+def test_wide_convolutions_copy_more_and_multiply_less():
+    """The best tile is large for few outputs, small for many, and always divides the image."""
+    tiles = [best_tile(5, outputs, 64, 64) for outputs in (4, 16, 1000)]
+    assert tiles == [4, 2, 1]
+    assert best_tile(5, 4, 6, 64) == 2
+    assert best_tile(5, 4, 6, 63) == 1
+
+
+@pytest.mark.parametrize("count", [48, 7, 17])
+def test_frames_mapped_a_few_at_a_time_are_the_same(count):
+    conv = Conv(2, 3, key=jax.random.key(0))
+    x = jax.random.normal(jax.random.key(1), (count, 4, 4, 2))
+
+    def loss(conv, x, mapped):
+        layers = lambda x: jax.nn.silu(conv(x))  # noqa: E731
+        return jnp.square(map_frames(layers, x) if mapped else layers(x)).sum()
+
+    ours, plain = (jax.grad(loss, argnums=(0, 1))(conv, x, mapped) for mapped in (True, False))
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(plain), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-4)
+
+
+def test_equal_corners_share_the_gradient_of_a_pool():
+    x = jnp.asarray([[1.0, 3.0, 0.0, 0.0], [3.0, 3.0, 0.0, 0.0]])[None, ..., None]
+    gradient = jax.grad(lambda x: (max_pool(x) * jnp.asarray([3.0, 8.0])[None, None, :, None]).sum())(x)
+    np.testing.assert_allclose(gradient[0, ..., 0], [[0, 1, 2, 2], [1, 1, 2, 2]])
 
 
 def test_max_pool():

@@ -2,7 +2,7 @@
 
 from reverie.nn import columns
 from reverie.nn.block_linear import BlockLinear
-from reverie.nn.conv import Conv, UpsampleConv, max_pool
+from reverie.nn.conv import Conv, UpsampleConv, map_frames, max_pool
 from reverie.nn.linear import Linear
 from reverie.nn.norm import RMSNorm
 from reverie.nn.precision import compute_cast
@@ -18,5 +18,6 @@ __all__ = [
     "UpsampleConv",
     "columns",
     "compute_cast",
+    "map_frames",
     "max_pool",
 ]

@@ -1,14 +1,18 @@
 """Convolutions (section 2): 5×5, stride 1, SAME, images as (N, height, width, channels)."""
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from reverie.nn.align import align
+from reverie.nn.blocked_conv import blocked_convolve
 from reverie.nn.init import scaled_normal
 
 KERNEL = 5
+FRAMES = 16  # at most so many images are computed together on a CPU
 
 
 class Conv(eqx.Module):
@@ -46,7 +50,9 @@ class UpsampleConv(Conv):
         return y + align(self.bias, y)
 
     def plain(self, x: Float[Array, "n h w inputs"]) -> Float[Array, "n 2*h 2*w outputs"]:
-        return Conv.__call__(self, jnp.repeat(jnp.repeat(x, 2, axis=-2), 2, axis=-3))
+        x = jnp.repeat(jnp.repeat(x, 2, axis=-2), 2, axis=-3)
+        y = plain_convolve(x.astype(self.weight.dtype), self.weight)
+        return y + align(self.bias, y)
 
 
 def _merge_taps(weight: Array, phase: int, axis: int) -> Array:
@@ -56,11 +62,53 @@ def _merge_taps(weight: Array, phase: int, axis: int) -> Array:
     return jnp.concatenate([sum(tap[i] for i in group[1:]) + tap[group[0]] for group in groups], axis=axis)
 
 
-def _convolve(x: Array, weight: Array) -> Array:
-    return jax.lax.conv_general_dilated(x, weight, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+def _convolve(x: Array, kernel: Array) -> Array:
+    return blocked_convolve(x, kernel) if jax.default_backend() == "cpu" else plain_convolve(x, kernel)
 
 
+def plain_convolve(
+    x: Float[Array, "n h w inputs"], kernel: Float[Array, "k k inputs outputs"]
+) -> Float[Array, "n h w outputs"]:
+    """Stride 1, SAME padding: XLA's own."""
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def map_frames(layers: Callable[..., Array], x: Float[Array, "n ..."]) -> Float[Array, "n ..."]:
+    """`layers` on a batch, a few frames at a time on a CPU, so that they and their gradient stay in its cache.
+
+    The gradient computes the layers of each few frames again, because that is faster than to read them back.
+    """
+    count = x.shape[0]
+    few = max(size for size in range(1, FRAMES + 1) if count % size == 0)
+    if jax.default_backend() != "cpu" or few in (1, count):
+        return layers(x)
+    y = jax.lax.map(jax.checkpoint(lambda frames: layers(frames)), x.reshape((-1, few, *x.shape[1:])))
+    return y.reshape((count, *y.shape[2:]))
+
+
+@jax.custom_vjp
 def max_pool(x: Float[Array, "n h w c"]) -> Float[Array, "n h//2 w//2 c"]:
-    """2×2 maximum with stride 2."""
+    """2×2 maximum with stride 2; equal largest entries share the gradient."""
+    return _corners(x).max((2, 4))
+
+
+def _corners(x: Array) -> Array:
     n, h, w, c = x.shape
-    return x.reshape((n, h // 2, 2, w // 2, 2, c)).max((2, 4))
+    return x.reshape((n, h // 2, 2, w // 2, 2, c))
+
+
+def _max_pool(x: Array) -> tuple[Array, tuple[Array, Array]]:
+    y = max_pool(x)
+    return y, (x, y)
+
+
+def _max_pool_gradient(residuals: tuple[Array, Array], gradient: Array) -> tuple[Array]:
+    x, y = residuals
+    largest = _corners(x) == y[:, :, None, :, None, :]
+    # Four slices added: XLA's own reduction of a comparison takes several times as long on a CPU.
+    count = sum(largest[:, :, i, :, j].astype(gradient.dtype) for i in (0, 1) for j in (0, 1))
+    share = (gradient / count)[:, :, None, :, None, :]
+    return (jnp.where(largest, share, 0).reshape(x.shape),)
+
+
+max_pool.defvjp(_max_pool, _max_pool_gradient)

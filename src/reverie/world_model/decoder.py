@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from reverie.distributions import Classes, ImageMean, Output, SymlogVector
-from reverie.nn import BlockLinear, Linear, RMSNorm, Trunk, TrunkLayer, UpsampleConv
+from reverie.nn import BlockLinear, Linear, RMSNorm, Trunk, TrunkLayer, UpsampleConv, map_frames
 from reverie.spaces import Continuous, Discrete, Feature
 from reverie.world_model.encoder import CHANNELS, common_size
 from reverie.world_model.inputs import flat_size, image_features, vector_features
@@ -124,10 +124,7 @@ class ImageDecoder(eqx.Module):
         x0 = self.from_deter(deter).reshape((-1, blocks, h, w, c // blocks))
         x0 = jnp.moveaxis(x0, 1, 3).reshape((-1, h, w, c))
         x1 = self.from_stoch(self.stoch_trunk(stoch)).reshape((-1, h, w, c))
-        x = jax.nn.silu(self.norm(x0 + x1))
-        for conv, norm in zip(self.convs, self.norms, strict=True):
-            x = jax.nn.silu(norm(conv(x)))
-        x = jax.nn.sigmoid(self.output(x).astype(jnp.float32))
+        x = map_frames(self._stages, jax.nn.silu(self.norm(x0 + x1)))
         x = x.reshape((*batch, *x.shape[1:]))
         outputs: dict[str, Output] = {}
         start = 0
@@ -135,3 +132,8 @@ class ImageDecoder(eqx.Module):
             outputs[name] = ImageMean(x[..., start : start + count])
             start += count
         return outputs
+
+    def _stages(self, x: Float[Array, "n h w c"]) -> Array:
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            x = jax.nn.silu(norm(conv(x)))
+        return jax.nn.sigmoid(self.output(x).astype(jnp.float32))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from reverie.errors import InputError
-from reverie.nn import Conv, RMSNorm, Trunk, max_pool
+from reverie.nn import Conv, RMSNorm, Trunk, map_frames, max_pool
 from reverie.spaces import Feature
 from reverie.world_model.inputs import encode_images, encode_vectors, flat_size, image_features, vector_features
 
@@ -57,10 +57,13 @@ class ImageEncoder(eqx.Module):
         self.size = (height >> len(CHANNELS)) * (width >> len(CHANNELS)) * channels[-1]
 
     def __call__(self, images: Float[Array, "*batch h w c"]) -> Float[Array, "*batch size"]:
-        x = images.reshape((-1, *images.shape[-3:]))
+        x = map_frames(self._stages, images.reshape((-1, *images.shape[-3:])))
+        return x.reshape((*images.shape[:-3], -1))
+
+    def _stages(self, x: Float[Array, "n h w c"]) -> Array:
         for conv, norm in zip(self.convs, self.norms, strict=True):
             x = jax.nn.silu(norm(max_pool(conv(x))))
-        return x.reshape((*images.shape[:-3], -1))
+        return x
 
 
 def common_size(shapes: list[tuple[int, int, int]]) -> tuple[int, int]:
