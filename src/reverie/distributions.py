@@ -32,46 +32,56 @@ class Output(eqx.Module):
 
 
 class Categorical(eqx.Module):
-    """Integers 0 … K-1 with the given logits; `unimix` is the share of a uniform distribution mixed in."""
+    """Integers 0 … K-1 with logits along `axis`; `unimix` is the share of a uniform distribution mixed in."""
 
-    logits: Float[Array, "*batch classes"]
+    logits: Float[Array, "..."]
     unimix: float = eqx.field(static=True, default=0.0)
+    axis: int = eqx.field(static=True, default=-1)
 
     @property
-    def log_probs(self) -> Float[Array, "*batch classes"]:
-        log_probs = jax.nn.log_softmax(self.logits.astype(jnp.float32), axis=-1)
-        if not self.unimix:
-            return log_probs
-        return jnp.log((1 - self.unimix) * jnp.exp(log_probs) + self.unimix / self.logits.shape[-1])
+    def classes(self) -> int:
+        return self.logits.shape[self.axis]
 
     @property
-    def probs(self) -> Float[Array, "*batch classes"]:
-        return jnp.exp(self.log_probs)
+    def log_probs(self) -> Float[Array, "..."]:
+        if self.unimix:
+            return jnp.log(self.probs)
+        return jax.nn.log_softmax(self.logits.astype(jnp.float32), axis=self.axis)
+
+    @property
+    def probs(self) -> Float[Array, "..."]:
+        probs = jax.nn.softmax(self.logits.astype(jnp.float32), axis=self.axis)
+        return (1 - self.unimix) * probs + self.unimix / self.classes if self.unimix else probs
 
     def mode(self) -> Int[Array, "*batch"]:
-        return jnp.argmax(self.logits, axis=-1)
+        return jnp.argmax(self.logits, axis=self.axis)
 
     def sample(self, key: Key) -> Int[Array, "*batch"]:
         """By inverse CDF: one uniform number per draw, where Gumbel's trick needs K of them and K logarithms."""
         if key is None:
             return self.mode()
-        cumulative = jnp.cumsum(self.probs, axis=-1)
-        uniform = jax.random.uniform(key, self.logits.shape[:-1])[..., None] * cumulative[..., -1:]
-        return jnp.sum(cumulative <= uniform, axis=-1).clip(0, self.logits.shape[-1] - 1)
+        return self.pick(jax.random.uniform(key, jax.eval_shape(self.mode).shape))
+
+    def pick(self, uniform: Float[Array, "*batch"]) -> Int[Array, "*batch"]:
+        """The class at this share, from 0 to 1, of the cumulative probability."""
+        cumulative = jnp.cumsum(self.probs, axis=self.axis)
+        total = jax.lax.index_in_dim(cumulative, -1, self.axis)
+        below = cumulative <= jnp.expand_dims(uniform, self.axis) * total
+        return jnp.sum(below, axis=self.axis).clip(0, self.classes - 1)
 
     def log_prob(self, value: Int[Array, "*batch"]) -> Float[Array, "*batch"]:
-        return jnp.sum(jax.nn.one_hot(value, self.logits.shape[-1]) * self.log_probs, axis=-1)
+        return jnp.sum(jax.nn.one_hot(value, self.classes, axis=self.axis) * self.log_probs, axis=self.axis)
 
     def entropy(self) -> Float[Array, "*batch"]:
-        return -jnp.sum(self.probs * self.log_probs, axis=-1)
+        return -jnp.sum(self.probs * self.log_probs, axis=self.axis)
 
     def divergence(self, other: "Categorical") -> Float[Array, "*batch"]:
         """KL(self ‖ other) in nats."""
-        return jnp.sum(self.probs * (self.log_probs - other.log_probs), axis=-1)
+        return jnp.sum(self.probs * (self.log_probs - other.log_probs), axis=self.axis)
 
-    def straight_through(self, sample: Int[Array, "*batch"]) -> Float[Array, "*batch classes"]:
+    def straight_through(self, sample: Int[Array, "*batch"]) -> Float[Array, "..."]:
         """The sample as one-hot, with the gradient of the probabilities: sg(onehot) + p - sg(p)."""
-        one_hot = jax.nn.one_hot(sample, self.logits.shape[-1])
+        one_hot = jax.nn.one_hot(sample, self.classes, axis=self.axis)
         return jax.lax.stop_gradient(one_hot) + (self.probs - jax.lax.stop_gradient(self.probs))
 
 

@@ -4,6 +4,7 @@ May import: `world_model`, `behaviour`, `optim` and what they stand on, `experie
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple
 
 import equinox as eqx
@@ -17,11 +18,12 @@ from reverie.behaviour import Actor, Critic, Policy, Trajectory, imagination_los
 from reverie.config import Config, ModelConfig
 from reverie.distributions import TwoHot
 from reverie.experience import Experience
-from reverie.nn import compute_cast
+from reverie.nn import columns, compute_cast
 from reverie.ops import ReturnScale
 from reverie.optim import laprop
 from reverie.spaces import Continuous, Discrete, Feature
-from reverie.world_model import Latent, WorldModel, WorldModelOutput, columns
+from reverie.world_model import Latent, WorldModel, WorldModelOutput
+from reverie.world_model import columns as model_columns
 
 
 class Networks(eqx.Module):
@@ -175,8 +177,8 @@ class Learner:
         latent, trained = model.latent, jax.tree.map(lambda x: x[:, 1:], batch)
         features = latent.features
 
-        trajectory = self._imagine(networks, latent, keys[1])
-        outlook = self._outlook(networks, slow_critic, trajectory.features)
+        trajectory = self._imagine(networks, slow_critic, latent, keys[1])
+        outlook: Outlook = trajectory.seen
         behaviour = imagination_loss(
             trajectory.action,
             *outlook,
@@ -230,59 +232,69 @@ class Learner:
             key=key,
         )
 
-    def _imagine(self, networks: Networks, latent: Latent, key: PRNGKeyArray | None) -> Trajectory:
-        """From every posterior state of the batch; no gradient leaves or enters imagination."""
-        model, actor, starts = jax.lax.stop_gradient((networks.world_model, networks.actor, latent))
-        starts = jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), starts)
+    def _imagine(self, networks: Networks, slow_critic: Critic, latent: Latent, key: PRNGKeyArray | None) -> Trajectory:
+        """From every posterior state of the batch, with the outlook on each imagined state.
+
+        States and actions are data: actor and critic have the gradient of their outlook alone.
+        """
+        stop = jax.lax.stop_gradient
+        model, starts = stop(networks.world_model), jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), stop(latent))
         horizon = self.config.behaviour.imagination_length
         if self.columns:
+            # Networks look at a state while it is in the cache. For the gradient, products are kept, and norms and
+            # activations computed again: that is cheaper than to store them.
+            look = jax.checkpoint(
+                lambda state: _outlook_columns(networks, slow_critic, state.features),
+                policy=jax.checkpoint_policies.dots_saveable,
+            )
             return imagine(
-                step=lambda state, action, key: columns.imagine(model.rssm, state, model.encode_actions(action), key),
-                features=lambda state: state.features,
-                policy=lambda features, key: actor.columns(features).sample(key),
-                start=columns.LatentColumns.of(starts),
+                step=partial(model_columns.imagine, model),
+                look=look,
+                sample=lambda outlook, key: stop(outlook.policy).sample(key),
+                start=model_columns.LatentColumns.of(starts),
                 horizon=horizon,
                 key=key,
             )
-        return imagine(
-            step=lambda latent, action, key: model.imagine(latent, action, key),
-            features=lambda latent: latent.features,
-            policy=lambda features, key: actor(features).sample(key),
+        actor = stop(networks.actor)
+        trajectory = imagine(
+            step=model.imagine,
+            look=lambda latent: latent.features,
+            sample=lambda features, key: actor(features).sample(key),
             start=starts,
             horizon=horizon,
             key=key,
         )
-
-    def _outlook(self, networks: Networks, slow_critic: Critic, features: Array) -> Outlook:
-        """Of imagined features, time first; actor and critic carry gradient."""
-        model = jax.lax.stop_gradient(networks.world_model)
-
-        def rows(features: Float[Array, "*batch features"]) -> Outlook:
-            return Outlook(
-                networks.actor(features),
-                networks.critic(features),
-                slow_critic(features).prediction(),
-                model.reward_head(features).prediction(),
-                model.continue_head(features).prediction(),
-            )
-
-        def one_step(features: Float[Array, "features starts"]) -> Outlook:
-            return Outlook(
-                networks.actor.columns(features),
-                networks.critic.columns(features),
-                slow_critic.columns(features).prediction(),
-                columns.reward(model.reward_head, features).prediction(),
-                columns.cont(model.continue_head, features).prediction(),
-            )
-
-        # Step by step, features are read once for all networks, while they are in the cache. The gradient keeps
-        # the products alone: norms and activations are cheaper to repeat than to store.
-        keep = jax.checkpoint_policies.dots_saveable
-        return jax.lax.map(jax.checkpoint(one_step, policy=keep), features) if self.columns else rows(features)
+        return trajectory._replace(seen=_outlook(networks, slow_critic, trajectory.seen))
 
     def _scale(self, name: str) -> float:
         """The scale of a loss term; every decoded key has that of `observation`."""
         return self.config.loss.observation if name in self.observations else getattr(self.config.loss, name)
+
+
+def _outlook(networks: Networks, slow_critic: Critic, features: Float[Array, "*batch features"]) -> Outlook:
+    model = jax.lax.stop_gradient(networks.world_model)
+    return Outlook(
+        networks.actor(features),
+        networks.critic(features),
+        slow_critic(features).prediction(),
+        model.reward_head(features).prediction(),
+        model.continue_head(features).prediction(),
+    )
+
+
+def _outlook_columns(networks: Networks, slow_critic: Critic, features: Float[Array, "features n"]) -> Outlook:
+    """The same of features in columns: the trunks that learn together, and those that are only asked together."""
+    model = jax.lax.stop_gradient(networks.world_model)
+    policy, value = columns.trunks([networks.actor.trunk, networks.critic.trunk], features)
+    asked = [slow_critic.trunk, model.reward_head.trunk, model.continue_head.trunk]
+    slow_value, reward, cont = columns.trunks(asked, features)
+    return Outlook(
+        networks.actor.columns(policy),
+        networks.critic.columns(value),
+        slow_critic.columns(slow_value).prediction(),
+        model_columns.reward(model.reward_head, reward).prediction(),
+        model_columns.cont(model.continue_head, cont).prediction(),
+    )
 
 
 def compute_dtype(config: ModelConfig) -> jnp.dtype:

@@ -64,9 +64,8 @@ class Actor(eqx.Module):
         x = self.trunk(features)
         return self._policy(lambda head: head(x), x.shape[:-1])
 
-    def columns(self, features: Float[Array, "features n"]) -> Policy:
-        """The same policy, with one leading axis N, on features that lie in columns."""
-        x = columns.trunk(self.trunk, features)
+    def columns(self, x: Float[Array, "units n"]) -> Policy:
+        """The same policy, with one leading axis N, from the trunk's output in columns."""
         return self._policy(lambda head: columns.linear(head, x).T, x.shape[1:])
 
     def _policy(self, apply: Callable[[Linear], Array], batch: tuple[int, ...]) -> Policy:

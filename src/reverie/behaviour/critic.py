@@ -22,6 +22,6 @@ class Critic(eqx.Module):
     def __call__(self, features: Float[Array, "*batch features"]) -> TwoHot:
         return TwoHot(self.out(self.trunk(features)))
 
-    def columns(self, features: Float[Array, "features n"]) -> TwoHot:
-        """The same, on features that lie in columns."""
-        return TwoHot(columns.linear(self.out, columns.trunk(self.trunk, features)), axis=-2)
+    def columns(self, x: Float[Array, "units n"]) -> TwoHot:
+        """The same, from the trunk's output in columns."""
+        return TwoHot(columns.linear(self.out, x), axis=-2)

@@ -7,15 +7,17 @@ samples here: imagined states are data to everyone who learns from them.
 May import: `nn`, `distributions` and the world model beside it.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from reverie.distributions import Bernoulli, Key, TwoHot
+from reverie.distributions import Bernoulli, Categorical, Key, TwoHot
 from reverie.nn import columns
 from reverie.world_model.heads import ContinueHead, RewardHead
+from reverie.world_model.model import WorldModel
 from reverie.world_model.rssm import RSSM, Latent
 
 
@@ -36,23 +38,25 @@ class LatentColumns(NamedTuple):
         return jnp.concatenate([self.deter, self.stoch], axis=0)
 
 
-def imagine(rssm: RSSM, state: LatentColumns, action: Float[Array, "n actions"], key: Key) -> LatentColumns:
-    """One step without an observation: the next state, its stoch drawn from the prior."""
-    deter = _sequence(rssm, state, action)
+def imagine(model: WorldModel, state: LatentColumns, action: Mapping[str, Array], key: Key) -> LatentColumns:
+    """One step with an action (N, …) but without an observation: the next state, its stoch drawn from the prior."""
+    rssm = model.rssm
+    deter = _sequence(rssm, state, model.encode_actions(action))
     logits = columns.linear(rssm.prior_out, columns.trunk(rssm.prior_trunk, deter))
-    sample = rssm.categorical(logits.T).sample(key)  # (N, S)
-    one_hot = sample.T[:, None] == jnp.arange(rssm.classes)[None, :, None]
-    return LatentColumns(deter, one_hot.reshape(logits.shape).astype(deter.dtype))
+    prior = Categorical(logits.reshape((rssm.groups, rssm.classes, -1)), rssm.unimix, axis=1)
+    # The numbers that rows would draw, so that both layouts give one trajectory.
+    sample = prior.mode() if key is None else prior.pick(jax.random.uniform(key, (logits.shape[1], rssm.groups)).T)
+    return LatentColumns(deter, jax.nn.one_hot(sample, rssm.classes, axis=1, dtype=deter.dtype).reshape(logits.shape))
 
 
-def reward(head: RewardHead, features: Float[Array, "features n"]) -> TwoHot:
-    """The reward head on columns of features."""
-    return TwoHot(columns.linear(head.out, columns.trunk(head.trunk, features)), axis=-2)
+def reward(head: RewardHead, x: Float[Array, "units n"]) -> TwoHot:
+    """The reward head, from its trunk's output in columns."""
+    return TwoHot(columns.linear(head.out, x), axis=-2)
 
 
-def cont(head: ContinueHead, features: Float[Array, "features n"]) -> Bernoulli:
-    """The continue head on columns of features."""
-    return Bernoulli(columns.linear(head.out, columns.trunk(head.trunk, features))[0])
+def cont(head: ContinueHead, x: Float[Array, "units n"]) -> Bernoulli:
+    """The continue head, from its trunk's output in columns."""
+    return Bernoulli(columns.linear(head.out, x)[0])
 
 
 def _sequence(rssm: RSSM, state: LatentColumns, action: Float[Array, "n actions"]) -> Float[Array, "deter n"]:
