@@ -16,12 +16,10 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent / "
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
 
-# Tests compile much and compute little. Numbers agree to rounding.
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
-
 import beartype
 import jax
 import jaxtyping
+import pytest
 
 # An addition of (B, T) and (T,) is a missing axis more often than it is meant.
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -33,3 +31,13 @@ checker = types.ModuleType("reverie_test_checker")
 checker.check = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))
 sys.modules[checker.__name__] = checker
 jaxtyping.install_import_hook("reverie", "reverie_test_checker.check")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests compile much and compute little, so XLA should not try hard; numbers agree to rounding.
+
+    Slow tests are asked for by their mark and compute much: for these, as users have it. XLA reads its flags when the
+    first array is made, which is later than this.
+    """
+    if "slow" not in config.option.markexpr.replace("not slow", ""):
+        os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"

@@ -3,8 +3,10 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -93,19 +95,22 @@ class Demo:
     """The run's folder."""
 
     def __call__(self) -> None:
-        from reverie.training import evaluate, train
+        from reverie.training import Trainer, evaluate
 
         env, solved = "reverie/CatchVector-v0", 0.8
         print(
             "The ball falls, the paddle moves: +1 for a catch, -1 for a miss. "
             f"A random player gets about -0.75; the demo ends at an average of {solved}."
         )
-        agent = train(
-            env,
-            DEMO,
-            logdir=self.logdir,
-            until=lambda run: len(run.returns) == run.returns.maxlen and sum(run.returns) / len(run.returns) >= solved,
-        )
+        trainer = Trainer(env, DEMO, logdir=self.logdir)
+        with closing(trainer):
+            agent = trainer.run(
+                until=lambda run: (
+                    len(run.returns) == run.returns.maxlen and sum(run.returns) / len(run.returns) >= solved
+                )
+            )
+        if trainer.interrupted:
+            return  # the run has said where it is and how to go on
         print(f"Evaluated on fresh episodes: {evaluate(agent, env, episodes=100)}")
         print(
             f"\nThe run is in {self.logdir}: metrics.jsonl, and curves with `tensorboard --logdir {self.logdir}`.\n"

@@ -18,7 +18,7 @@ from reverie.behaviour import Actor, Critic, Policy, Trajectory, imagination_los
 from reverie.config import Config, ModelConfig
 from reverie.distributions import TwoHot
 from reverie.experience import Experience
-from reverie.nn import columns, compute_cast
+from reverie.nn import columns, compute_cast, tuned_for_cpu
 from reverie.ops import ReturnScale
 from reverie.optim import laprop
 from reverie.spaces import Continuous, Discrete, Feature
@@ -124,8 +124,6 @@ class Learner:
             epsilon=optimizer.epsilon,
         )
         self.dtype = compute_dtype(config.model)
-        # Imagination's layout: a CPU is faster with one example per column, accelerators with one per row.
-        self.columns = jax.default_backend() == "cpu"
 
     def init(self, key: PRNGKeyArray) -> LearnerState:
         """Fresh networks; the slow critic starts as a copy of the critic."""
@@ -240,7 +238,8 @@ class Learner:
         stop = jax.lax.stop_gradient
         model, starts = stop(networks.world_model), jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), stop(latent))
         horizon = self.config.behaviour.imagination_length
-        if self.columns:
+        sample_keys, step_keys = (None, None) if key is None else tuple(jax.random.split(key, (2, horizon + 1)))
+        if tuned_for_cpu():
             # Networks look at a state while it is in the cache. For the gradient, products are kept, and norms and
             # activations computed again: that is cheaper than to store them.
             look = jax.checkpoint(
@@ -253,7 +252,8 @@ class Learner:
                 sample=lambda outlook, key: stop(outlook.policy).sample(key),
                 start=model_columns.LatentColumns.of(starts),
                 horizon=horizon,
-                key=key,
+                sample_noise=sample_keys,
+                step_noise=model_columns.noise(model.rssm, step_keys, starts.deter.shape[0]),
             )
         actor = stop(networks.actor)
         trajectory = imagine(
@@ -262,7 +262,8 @@ class Learner:
             sample=lambda features, key: actor(features).sample(key),
             start=starts,
             horizon=horizon,
-            key=key,
+            sample_noise=sample_keys,
+            step_noise=step_keys,
         )
         return trajectory._replace(seen=_outlook(networks, slow_critic, trajectory.seen))
 

@@ -5,6 +5,7 @@ from reverie.nn.block_linear import BlockLinear
 from reverie.nn.conv import Conv, UpsampleConv, map_frames, max_pool
 from reverie.nn.linear import Linear
 from reverie.nn.norm import RMSNorm
+from reverie.nn.platform import textbook, tuned_for_cpu
 from reverie.nn.precision import compute_cast
 from reverie.nn.trunk import Trunk, TrunkLayer
 
@@ -20,4 +21,6 @@ __all__ = [
     "compute_cast",
     "map_frames",
     "max_pool",
+    "textbook",
+    "tuned_for_cpu",
 ]

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
-from reverie.distributions import Bernoulli, Categorical, Key, TwoHot
+from reverie.distributions import Bernoulli, Categorical, TwoHot
 from reverie.nn import columns
 from reverie.world_model.heads import ContinueHead, RewardHead
 from reverie.world_model.model import WorldModel
@@ -38,14 +38,23 @@ class LatentColumns(NamedTuple):
         return jnp.concatenate([self.deter, self.stoch], axis=0)
 
 
-def imagine(model: WorldModel, state: LatentColumns, action: Mapping[str, Array], key: Key) -> LatentColumns:
+def noise(rssm: RSSM, keys: Key[Array, " steps"] | None, starts: int) -> Float[Array, "steps groups n"] | None:
+    """What `imagine` draws with, for all steps at once: the numbers that rows would draw, each step from its key."""
+    if keys is None:
+        return None
+    uniform = jax.vmap(lambda key: jax.random.uniform(key, (starts, rssm.groups)))(keys)
+    return jnp.swapaxes(uniform, 1, 2)
+
+
+def imagine(
+    model: WorldModel, state: LatentColumns, action: Mapping[str, Array], uniform: Float[Array, "groups n"] | None
+) -> LatentColumns:
     """One step with an action (N, …) but without an observation: the next state, its stoch drawn from the prior."""
     rssm = model.rssm
     deter = _sequence(rssm, state, model.encode_actions(action))
     logits = columns.linear(rssm.prior_out, columns.trunk(rssm.prior_trunk, deter))
     prior = Categorical(logits.reshape((rssm.groups, rssm.classes, -1)), rssm.unimix, axis=1)
-    # The numbers that rows would draw, so that both layouts give one trajectory.
-    sample = prior.mode() if key is None else prior.pick(jax.random.uniform(key, (logits.shape[1], rssm.groups)).T)
+    sample = prior.mode() if uniform is None else prior.pick(uniform)
     return LatentColumns(deter, jax.nn.one_hot(sample, rssm.classes, axis=1, dtype=deter.dtype).reshape(logits.shape))
 
 

@@ -113,19 +113,21 @@ class RSSM(eqx.Module):
         keep = ~is_first
         actions = self.action_in(action * keep[..., None])
         shares = self._embedding_share(embedding)
-        keys = None if key is None else jax.random.split(key, is_first.shape[1])
+        # Numbers for all steps at once: in the recurrence, every key would be a small loop of its own.
+        noise = None if key is None else jax.random.uniform(key, (*is_first.shape[::-1], self.groups))
 
         def step(latent: Latent, inputs: tuple[Any, ...]) -> tuple[Latent, tuple[Latent, Array]]:
-            action, share, keep, key = inputs
+            action, share, keep, uniform = inputs
             latent = Latent(latent.deter * keep[:, None], latent.stoch * keep[:, None, None])
             deter = self._sequence(latent, action)
             posterior = self._posterior(deter, share)
-            latent = Latent(deter, posterior.straight_through(posterior.sample(key)).astype(deter.dtype))
+            sample = posterior.mode() if uniform is None else posterior.pick(uniform)
+            latent = Latent(deter, posterior.straight_through(sample).astype(deter.dtype))
             return latent, (latent, posterior.logits)
 
         dtype = self.gates.weight.dtype
         latent = Latent(latent.deter.astype(dtype), latent.stoch.astype(dtype))
-        inputs = (*(jnp.moveaxis(x, 1, 0) for x in (actions, shares, keep.astype(dtype))), keys)
+        inputs = (*(jnp.moveaxis(x, 1, 0) for x in (actions, shares, keep.astype(dtype))), noise)
         _, outputs = jax.lax.scan(step, latent, inputs)
         return jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), outputs)
 

@@ -1,0 +1,185 @@
+"""What all benchmarks share: a workload, the peak of this machine, counted FLOPs, and the report."""
+
+import json
+import os
+import platform
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from reverie.config import Config
+from reverie.experience import Experience
+from reverie.learner import Learner
+from reverie.presets import SIZES
+from reverie.spaces import Continuous, Discrete, Feature, Image
+
+Size = Literal["size1m", "size12m", "size25m", "size50m", "size100m", "size200m", "size400m"]
+Input = Literal["vector", "pixels", "both"]
+Dtype = Literal["auto", "float32", "bfloat16"]
+
+
+def workload(size: Size, inputs: Input, dtype: Dtype = "auto", batch: int = 16, length: int = 64) -> Any:
+    """A learner and a random batch for it: 24 numbers and 6 continuous actions, or 64×64×3 images and 17 discrete."""
+    rng = np.random.default_rng(0)
+    shape = (batch, length + 1)
+    observations: dict[str, Feature] = {}
+    observation: dict[str, np.ndarray] = {}
+    if inputs in ("vector", "both"):
+        observations["vector"] = Continuous((24,))
+        observation["vector"] = rng.normal(size=(*shape, 24)).astype(np.float32)
+    if inputs in ("pixels", "both"):
+        observations["image"] = Image((64, 64, 3))
+        observation["image"] = rng.integers(0, 256, (*shape, 64, 64, 3), dtype=np.uint8)
+    actions: dict[str, Continuous | Discrete]
+    if inputs == "vector":
+        actions, action = {"action": Continuous((6,))}, rng.normal(size=(*shape, 6)).astype(np.float32)
+    else:
+        actions, action = {"action": Discrete((), 17)}, rng.integers(0, 17, shape).astype(np.int32)
+    config = Config()
+    config = replace(
+        config,
+        model=replace(SIZES[size], compute_dtype=dtype),
+        replay=replace(config.replay, batch=batch, length=length),
+    )
+    flags = np.zeros(shape, bool)
+    experience = Experience(
+        observation=observation,
+        action={"action": action},
+        reward=rng.normal(size=shape).astype(np.float32),
+        is_first=flags,
+        is_last=flags,
+        is_terminal=flags,
+        deter=np.asarray(rng.uniform(-1, 1, (*shape, config.model.deter)), jnp.bfloat16),
+        stoch=rng.integers(0, config.model.classes, (*shape, config.model.groups)).astype(np.uint8),
+    )
+    return Learner(observations, actions, config), jax.device_put(experience)
+
+
+def milliseconds(function: Callable[[], Any], repeats: int) -> list[float]:
+    """Wall time of each call, waited for."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        jax.block_until_ready(function())
+        times.append(1e3 * (time.perf_counter() - start))
+    return times
+
+
+def quartiles(times: Sequence[float]) -> dict[str, float]:
+    low, median, high = np.percentile(times, [25, 50, 75])
+    return {"min": min(times), "q25": low, "median": median, "q75": high}
+
+
+def peak_gflops(dtype: Any, side: int | None = None) -> float:
+    """What a large square matrix product reaches on this machine in this process, in 1e9 operations a second."""
+    side = side or (2048 if jax.default_backend() == "cpu" else 8192)
+    a = jax.random.normal(jax.random.key(0), (side, side)).astype(dtype)
+    product = jax.jit(lambda a: a @ a)
+    milliseconds(lambda: product(a), 2)
+    return 2 * side**3 / min(milliseconds(lambda: product(a), 8)) / 1e6
+
+
+def gflop(function: Callable[..., Any], *arguments: Any) -> float:
+    """Operations in the matrix products and convolutions of a function, in 1e9, loops counted by their length.
+
+    XLA's own cost analysis counts the body of a loop once.
+    """
+    return _count(jax.make_jaxpr(function)(*arguments).jaxpr) / 1e9
+
+
+def _count(jaxpr: Any) -> float:
+    total = 0.0
+    for equation in jaxpr.eqns:
+        name, out = equation.primitive.name, equation.outvars[0].aval if equation.outvars else None
+        if name == "dot_general":
+            (contracted, _), _ = equation.params["dimension_numbers"]
+            inner = np.prod([equation.invars[0].aval.shape[axis] for axis in contracted])
+            total += 2 * inner * np.prod(out.shape)
+        elif name == "conv_general_dilated":
+            kernel = equation.invars[1].aval.shape
+            outputs = kernel[equation.params["dimension_numbers"].rhs_spec[0]]
+            total += 2 * np.prod(out.shape) * np.prod(kernel) / outputs
+        else:
+            times = equation.params.get("length", 1) if name == "scan" else 1
+            for inner_jaxpr in _inner(equation.params):
+                total += times * _count(inner_jaxpr)
+    return total
+
+
+def _inner(params: Mapping[str, Any]) -> list[Any]:
+    found = []
+    for value in params.values():
+        for item in value if isinstance(value, tuple | list) else (value,):
+            jaxpr = getattr(item, "jaxpr", item)
+            if hasattr(jaxpr, "eqns"):
+                found.append(jaxpr)
+    return found
+
+
+def host_memory() -> float:
+    """The most that this process has held, in MiB."""
+    scale = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 2**20
+
+
+def device_memory() -> float | None:
+    """The most that the device has held, in MiB, where it says so."""
+    stats = jax.devices()[0].memory_stats() or {}
+    return stats["peak_bytes_in_use"] / 2**20 if "peak_bytes_in_use" in stats else None
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were taken on."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "device": jax.devices()[0].device_kind,
+        "processor": _processor(),
+        "cores": cores,
+        "python": platform.python_version(),
+        "jax": jax.__version__,
+        "load": os.getloadavg()[0],  # of the last minute: of anything above what the benchmark needs, beware
+        "date": time.strftime("%Y-%m-%d %H:%M"),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+def report(name: str, settings: Any, rows: list[dict[str, Any]], output: Path) -> None:
+    """Print rows as a Markdown table and write everything as JSON."""
+    columns = list(dict.fromkeys(key for row in rows for key in row if not isinstance(row[key], list)))
+    print(f"\n| {' | '.join(columns)} |\n|{' --- |' * len(columns)}")
+    for row in rows:
+        print(f"| {' | '.join(_cell(row.get(column)) for column in columns)} |")
+    output.mkdir(parents=True, exist_ok=True)
+    path = output / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}.json"
+    settings = asdict(settings) if is_dataclass(settings) and not isinstance(settings, type) else settings
+    data = {"benchmark": name, "machine": machine(), "settings": settings, "rows": rows}
+    path.write_text(json.dumps(data, indent=2, default=str) + "\n")
+    print(f"\n{path}")
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"
+    return "" if value is None else str(value)
+
+
+def spread(ratios: Sequence[float]) -> dict[str, float]:
+    """Median of ratios, and the range that holds the middle half."""
+    low, median, high = np.percentile(ratios, [25, 50, 75])
+    return {"ratio": float(median), "q25": float(low), "q75": float(high), "mean": statistics.fmean(ratios)}

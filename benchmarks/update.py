@@ -1,0 +1,153 @@
+"""One update: time to the first, milliseconds, FLOPs, share of the peak, memory, and with --profile the kernels."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import tyro
+
+from benchmarks.common import (
+    Dtype,
+    Input,
+    Size,
+    device_memory,
+    gflop,
+    host_memory,
+    milliseconds,
+    peak_gflops,
+    quartiles,
+    report,
+    workload,
+)
+from reverie.learner import Learner
+from reverie.nn import textbook
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Time updates of every combination, each in a process of its own with an empty compile cache."""
+
+    size: tuple[Size, ...] = ("size1m",)
+    input: tuple[Input, ...] = ("vector",)
+    dtype: tuple[Dtype, ...] = ("auto",)
+    batch: int = 16
+    length: int = 64
+    repeats: int = 20
+    """Updates timed, after two that are not."""
+    textbook: bool = False
+    """Without the forms tuned for a CPU."""
+    profile: Path | None = None
+    """A folder for JAX's profile of three updates; also prints the costliest kernels."""
+    output: Path = Path("benchmarks/results")
+
+
+def main(settings: Settings) -> None:
+    rows = []
+    for size in settings.size:
+        for inputs in settings.input:
+            for dtype in settings.dtype:
+                case = {"size": size, "input": inputs, "dtype": dtype, "textbook": settings.textbook}
+                case |= {"batch": settings.batch, "length": settings.length, "repeats": settings.repeats}
+                with tempfile.TemporaryDirectory() as cache:
+                    cold = _in_process(case | {"repeats": 0}, cache, None)
+                    warm = _in_process(case, cache, settings.profile)
+                rows.append({**case, "first cold s": cold["first"], "first warm s": warm.pop("first"), **warm})
+    report("update", settings, rows, settings.output)
+
+
+def _in_process(case: dict[str, Any], cache: str, profile: Path | None) -> dict[str, Any]:
+    """Measure in a fresh process, whose compile cache is the given folder."""
+    command = [sys.executable, "-m", "benchmarks.update", "--case", json.dumps(case), str(profile or "")]
+    environment = os.environ | {
+        "JAX_COMPILATION_CACHE_DIR": cache,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    *told, result = done.stdout.splitlines()
+    print("\n".join(told), flush=True)
+    return dict(json.loads(result))
+
+
+def measure(case: dict[str, Any], profile: Path | None) -> dict[str, Any]:
+    """All numbers of one combination, in this process."""
+    if case["textbook"]:
+        with textbook():
+            return _measure(case, profile)
+    return _measure(case, profile)
+
+
+def _measure(case: dict[str, Any], profile: Path | None) -> dict[str, Any]:
+    start = time.perf_counter()
+    learner, batch = workload(case["size"], case["input"], case["dtype"], case["batch"], case["length"])
+    key = jax.random.key(1)
+    state = jax.jit(learner.init)(jax.random.key(0))
+    compiled = jax.jit(learner.update, donate_argnums=0).lower(state, batch, key).compile()
+
+    def update() -> Any:
+        nonlocal state
+        state, output = compiled(state, batch, key)
+        return state, output
+
+    jax.block_until_ready(update())
+    result: dict[str, Any] = {"first": time.perf_counter() - start}
+    if not case["repeats"]:
+        return result
+    milliseconds(update, 2)
+    times = milliseconds(update, case["repeats"])
+    peak = peak_gflops(learner.dtype)
+    work = useful_gflop(learner, state, batch, key)
+    middle = quartiles(times)
+    result |= {f"{name} ms": value for name, value in middle.items()}
+    result |= {
+        "GFLOP": work,
+        "XLA's GFLOP": compiled.cost_analysis().get("flops", 0.0) / 1e9,
+        "peak GFLOP/s": peak,
+        "share of peak": work / (middle["median"] / 1e3) / peak,
+        "host MiB": host_memory(),
+        "device MiB": device_memory(),
+        "times": times,
+    }
+    if profile:
+        with jax.profiler.trace(str(profile)):
+            milliseconds(update, 3)
+        _print_kernels(profile, updates=3)
+    return result
+
+
+def useful_gflop(learner: Learner, *arguments: Any) -> float:
+    """What the equations ask for: counted on the textbook's form, without the zeros that tuned forms multiply."""
+    with textbook():
+        return gflop(lambda *x: learner.update(*x), *arguments)
+
+
+def _print_kernels(folder: Path, updates: int, top: int = 25) -> None:
+    """The kernels in which most time was spent, from the newest profile in a folder."""
+    newest = max(folder.rglob("*.xplane.pb"), key=lambda path: path.stat().st_mtime)
+    spent: Counter[str] = Counter()
+    count: Counter[str] = Counter()
+    for plane in jax.profiler.ProfileData.from_file(str(newest)).planes:
+        for line in plane.lines:
+            if "python" in line.name.lower() or "Python" in plane.name:
+                continue
+            for event in line.events:
+                if not event.name.startswith(("ThunkExecutor", "end:")):
+                    spent[event.name] += event.duration_ns
+                    count[event.name] += 1
+    print(f"\n| ms per update | calls | kernel |\n| --- | --- | --- |  (profile: {newest})")
+    for name, nanoseconds in spent.most_common(top):
+        print(f"| {nanoseconds / 1e6 / updates:.2f} | {count[name] // updates} | {name} |")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--case"]:
+        print(json.dumps(measure(json.loads(sys.argv[2]), Path(sys.argv[3]) if sys.argv[3] else None)))
+    else:
+        main(tyro.cli(Settings, description=__doc__))

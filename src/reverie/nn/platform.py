@@ -1,0 +1,35 @@
+"""The one place where a platform decides how a layer is computed; what it computes is the same everywhere.
+
+Some layers have two forms: the textbook's, and one that a CPU computes faster (examples in columns, convolutions as
+products of blocks). Each tuned form stands in a module of its own, and tests hold it to the textbook's.
+
+May import: JAX only.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import jax
+
+_textbook = ContextVar("textbook", default=False)
+
+
+def tuned_for_cpu() -> bool:
+    """Whether layers should take their CPU form. Asked while a function is traced, not while it runs."""
+    return jax.default_backend() == "cpu" and not _textbook.get()
+
+
+def in_textbook_form() -> bool:
+    """Whether everything should be computed as the equations stand, however slowly."""
+    return _textbook.get()
+
+
+@contextmanager
+def textbook() -> Iterator[None]:
+    """Functions traced inside take the textbook's form throughout: what tests and benchmarks compare with."""
+    token = _textbook.set(True)
+    try:
+        yield
+    finally:
+        _textbook.reset(token)
