@@ -105,9 +105,7 @@ class Demo:
         trainer = Trainer(env, DEMO, logdir=self.logdir)
         with closing(trainer):
             agent = trainer.run(
-                until=lambda run: (
-                    len(run.returns) == run.returns.maxlen and sum(run.returns) / len(run.returns) >= solved
-                )
+                until=lambda run: len(run.returns) == run.returns.maxlen and fmean(run.returns) >= solved
             )
         if trainer.interrupted:
             return  # the run has said where it is and how to go on
