@@ -129,7 +129,7 @@ def compiled(part: str, *load: Any) -> Any:
             return sum(loss.sum() for loss in losses) + embedded.sum()
 
         images = batch.observation["image"][:, 1:]
-        latent = jax.jit(model.initial, static_argnums=0)(images.shape[:2])
+        latent = model.initial(images.shape[:2])
         function, arguments = jax.grad(error), (model, latent, images)
     else:
         function, arguments = getattr(learner, part), (state, batch, key)

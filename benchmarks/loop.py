@@ -78,12 +78,12 @@ def measure(settings: Settings, env: str, ratio: float, envs: int) -> dict[str, 
         lines = map(json.loads, (Path(folder) / "metrics.jsonl").read_text().splitlines())
         rows = [row for row in lines if "rate/updates" in row and (row["updates"] > 2 or ratio == 0)][1:-1]
     mean = lambda name: float(np.mean([row[name] for row in rows]))  # noqa: E731
-    shares = {part: mean(f"time/{part}") for part in PARTS}
+    shares = {f"{part} share": mean(f"time/{part}") for part in PARTS}
     return {
         "env steps/s": mean("rate/env_steps"),
         "updates/s": mean("rate/updates"),
         **shares,
-        "other": 1 - sum(shares.values()),
+        "other share": 1 - sum(shares.values()),
     }
 
 

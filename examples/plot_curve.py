@@ -12,14 +12,12 @@ import numpy as np
 
 from reverie.training.metrics import read_metrics
 
-WINDOW = 10  # episodes in the moving average
 
-
-def smooth(values: np.ndarray) -> np.ndarray:
-    """The mean of each value and those before it, up to WINDOW."""
+def smooth(values: np.ndarray, window: int) -> np.ndarray:
+    """The mean of each value and those before it, `window` in all."""
     sums = np.cumsum(np.insert(values, 0, 0))
     ends = np.arange(1, len(values) + 1)
-    starts = np.maximum(0, ends - WINDOW)
+    starts = np.maximum(0, ends - window)
     return (sums[ends] - sums[starts]) / (ends - starts)
 
 
@@ -33,7 +31,8 @@ def main(run: str, picture: str, other: str | None = None) -> None:
         name = Path(other).stem.replace("_", " ")
         curves[name] = ([int(r["env_steps"]) for r in table], [float(r["episode_return"]) for r in table])
     for name, (steps, returns) in curves.items():
-        (line,) = axes.plot(steps, smooth(np.array(returns)), label=f"{name} (mean of {WINDOW} episodes)")
+        window = max(10, len(returns) // 20)
+        (line,) = axes.plot(steps, smooth(np.array(returns), window), label=f"{name} (mean of {window} episodes)")
         axes.scatter(steps, returns, s=6, alpha=0.35, color=line.get_color())
     axes.set(xlabel="environment steps", ylabel="episode return")
     axes.grid(alpha=0.3)

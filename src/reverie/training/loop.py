@@ -204,8 +204,8 @@ class Trainer:
                 last_save = Clock()
                 self._save()
         self._learn()
-        if self._reported != (self.env_steps, self.updates):
-            self._log()
+        if self._metrics or self._reported != (self.env_steps, self.updates):
+            self._log(last=True)
 
     def _step(self, action: dict[str, np.ndarray]) -> Step:
         """Step the environments; if one fails, what was learned until then is saved first."""
@@ -273,11 +273,17 @@ class Trainer:
                 self._writer.write(self.env_steps, row)
         return np.where(step.is_last, 0, returns), np.where(step.is_last, 0, lengths)
 
-    def _log(self) -> None:
-        """Average what was measured since the last time; a DivergedError if the loss is not finite."""
+    def _log(self, last: bool = False) -> None:
+        """Average what was measured since the last time; a DivergedError if the loss is not finite.
+
+        The update that the device is at belongs to the next row, so nobody waits for it, unless this is the `last`.
+        """
         seconds = max(self._clock.elapsed, 1e-9)
         steps, updates = self._reported
-        fetched, self._metrics = jax.device_get(self._metrics), []
+        finished = len(self._metrics) if last else max(0, len(self._metrics) - 1)
+        with self._clock.measure("learn"):
+            fetched = jax.device_get(self._metrics[:finished])
+        self._metrics = self._metrics[finished:]
         values = {name: float(np.mean([row[name] for row in fetched])) for name in (fetched[0] if fetched else {})}
         values |= {
             "updates": float(self.updates),
