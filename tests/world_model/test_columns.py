@@ -8,6 +8,7 @@ import pytest
 
 from reverie.config import BehaviourConfig, Config, ModelConfig
 from reverie.learner import Learner
+from reverie.learner.imagined import look_ahead
 from reverie.nn import BlockLinear, columns, textbook
 from reverie.spaces import Continuous, Discrete
 from reverie.world_model import Latent
@@ -34,15 +35,14 @@ def shaken(tree, key):
 def test_imagined_trajectories_agree(key):
     learner = small()
     networks = shaken(learner.init(jax.random.key(0)).networks, jax.random.key(1))
-    stoch = jax.nn.one_hot(jax.random.randint(jax.random.key(2), (2, 3, 4), 0, 6), 6)
-    latent = Latent(jnp.tanh(jax.random.normal(jax.random.key(4), (2, 3, 32))), stoch)
+    stoch = jax.nn.one_hot(jax.random.randint(jax.random.key(2), (6, 4), 0, 6), 6)
+    latent = Latent(jnp.tanh(jax.random.normal(jax.random.key(4), (6, 32))), stoch)
 
     def judged(networks):
-        trajectory = learner._imagine(networks, networks.critic, latent, key)
-        outlook = trajectory.seen
+        action, outlook = look_ahead(networks, networks.critic, latent, key, horizon=5)
         logits = jnp.moveaxis(outlook.value.logits, outlook.value.axis, -1)
-        score = outlook.policy.log_prob(jax.lax.stop_gradient(trajectory.action))
-        return (score + jax.nn.log_softmax(logits)[..., 7]).mean(), (trajectory.action, *outlook[2:], logits, score)
+        score = outlook.policy.log_prob(jax.lax.stop_gradient(action))
+        return (score + jax.nn.log_softmax(logits)[..., 7]).mean(), (action, *outlook[2:], logits, score)
 
     actual = eqx.filter_jit(eqx.filter_value_and_grad(judged, has_aux=True))(networks)
     with textbook():

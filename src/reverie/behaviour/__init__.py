@@ -2,16 +2,26 @@
 
 from reverie.behaviour.actor import Actor, Policy
 from reverie.behaviour.critic import Critic
-from reverie.behaviour.imagination import Trajectory, imagine
-from reverie.behaviour.losses import ImaginationLoss, imagination_loss, replay_value_loss
+from reverie.behaviour.imagination import Action, imagine
+from reverie.behaviour.losses import (
+    ImaginationLoss,
+    ImaginationTargets,
+    StepTargets,
+    imagination_loss,
+    imagination_targets,
+    replay_value_loss,
+)
 
 __all__ = [
+    "Action",
     "Actor",
     "Critic",
     "ImaginationLoss",
+    "ImaginationTargets",
     "Policy",
-    "Trajectory",
+    "StepTargets",
     "imagination_loss",
+    "imagination_targets",
     "imagine",
     "replay_value_loss",
 ]

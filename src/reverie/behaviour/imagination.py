@@ -1,44 +1,43 @@
 """Imagination (section 4): rolling any model forward with any policy.
 
-The model comes as functions, so that this file knows no networks: `look(state)` gives what is kept of a state,
-`sample(seen, noise)` an action from it, `step(state, action, noise)` the next state. In which layout they are, and what
-their noise is (keys, numbers drawn from them, or None for the modes), only these functions know.
+Model and policy come as functions, so that this file knows no networks. In which layout states are, and what their
+noise is (keys, numbers drawn from them, or None for the modes), only these functions know.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import jax
 from jaxtyping import Array
 
 State = TypeVar("State")
-Seen = TypeVar("Seen")
+Kept = TypeVar("Kept")
 Action = dict[str, Array]
-
-
-class Trajectory(NamedTuple):
-    """H + 1 imagined states, time on the first axis, the first being the start itself."""
-
-    seen: Any  # what `look` gave for each
-    action: Action  # (H + 1, *batch, …), each taken in its state
 
 
 def imagine(
     step: Callable[[State, Action, Any], State],
-    look: Callable[[State], Seen],
-    sample: Callable[[Seen, Any], Action],
+    act: Callable[[State, Any], tuple[Action, Kept]],
     start: State,
     horizon: int,
-    sample_noise: Any,
+    act_noise: Any,
     step_noise: Any,
-) -> Trajectory:
-    """`horizon` steps from `start`; an action is sampled in the last state too. Noise is (H + 1, …) each."""
+) -> tuple[Action, Kept]:
+    """`horizon` steps from `start`: H + 1 states, the first being the start itself, time on the first axis.
 
-    def advance(state: State, noise: tuple[Any, Any]) -> tuple[State, tuple[Seen, Action]]:
-        seen = look(state)
-        action = sample(seen, noise[0])
-        return step(state, action, noise[1]), (seen, action)
+    Args:
+        step: the next state, from a state, an action and noise.
+        act: an action in a state, from noise, and what to keep of the state.
+        act_noise: (H + 1, …), because an action is taken in the last state too.
+        step_noise: (H + 1, …), of which the last is not used.
+
+    Returns:
+        The action taken in each state, and what `act` kept of it.
+    """
+
+    def advance(state: State, noise: tuple[Any, Any]) -> tuple[State, tuple[Action, Kept]]:
+        action, kept = act(state, noise[0])
+        return step(state, action, noise[1]), (action, kept)
 
     # One body for all H + 1 states, compiled once and nothing appended afterwards; its last step leads nowhere.
-    _, (seen, action) = jax.lax.scan(advance, start, (sample_noise, step_noise), length=horizon + 1)
-    return Trajectory(seen, action)
+    return jax.lax.scan(advance, start, (act_noise, step_noise), length=horizon + 1)[1]

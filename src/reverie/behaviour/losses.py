@@ -16,44 +16,49 @@ from reverie.ops import ReturnScale, lambda_return
 from reverie.ops.returns import cumulative_weight
 
 
-class ImaginationLoss(NamedTuple):
-    """Per start, averaged over the imagined steps."""
+class StepTargets(NamedTuple):
+    """What actor and critic should have said at imagined steps 0 … H - 1, and how much a step counts. All data."""
 
-    losses: dict[str, Float[Array, " starts"]]
-    returns: Float[Array, "H starts"]
-    scale: ReturnScale
+    advantage: Float[Array, "*steps starts"]  # in units of the return scale
+    returns: Float[Array, "*steps starts"]
+    slow_value: Float[Array, "*steps starts"]
+    weight: Float[Array, "*steps starts"]
+
+
+class ImaginationTargets(NamedTuple):
+    """What follows from predictions about imagined states."""
+
+    steps: StepTargets  # (H, starts)
+    scale: ReturnScale  # after these returns
     metrics: dict[str, Float[Array, ""]]
 
 
-def imagination_loss(
-    action: Action,
-    policy: Policy,
-    value: TwoHot,
+class ImaginationLoss(NamedTuple):
+    """Per imagined step and start."""
+
+    losses: dict[str, Float[Array, "*steps starts"]]
+    entropies: dict[str, Float[Array, "*steps starts"]]  # of the policy, per action key
+
+
+def imagination_targets(
+    value: Float[Array, "steps starts"],
     slow_value: Float[Array, "steps starts"],
     reward: Float[Array, "steps starts"],
     live: Float[Array, "steps starts"],
     scale: ReturnScale,
-    *,
     trace: float,
-    entropy_scale: float,
     scale_rate: float,
     percentiles: tuple[float, float],
-) -> ImaginationLoss:
-    """Policy and value loss on imagined steps 0 … H.
+) -> ImaginationTargets:
+    """λ-returns, normalised advantages and weights from predictions at imagined steps 0 … H.
 
-    `policy` and `value` are the live networks' outputs and carry gradient; everything else is data. `live` is the
-    continue probability, which carries the discount already.
+    `live` is the continue probability, which carries the discount already.
     """
-    stop = jax.lax.stop_gradient
-    baseline = stop(value.prediction())
-    returns = stop(lambda_return(reward, live, jnp.full_like(live, trace), baseline))
-    weight = stop(cumulative_weight(live))
+    value, slow_value, reward, live = jax.lax.stop_gradient((value, slow_value, reward, live))
+    returns = lambda_return(reward, live, jnp.full_like(live, trace), value)
+    weight = cumulative_weight(live)
     scale = scale.update(returns, rate=scale_rate, percentiles=percentiles)
-    advantage = (returns - baseline[:-1]) / scale.divisor
-    entropies = {name: entropy[:-1] for name, entropy in policy.entropies().items()}
-    score = policy.log_prob(stop(action))[:-1] * advantage + entropy_scale * sum(entropies.values())
-    value_loss = _critic_loss(value, returns, slow_value)
-    losses = {"policy": jnp.mean(weight[:-1] * -score, 0), "value": jnp.mean(weight[:-1] * value_loss, 0)}
+    advantage = (returns - value[:-1]) / scale.divisor
     normed = (returns - scale.low) / scale.divisor
     metrics = {
         "adv": advantage.mean(),
@@ -66,13 +71,27 @@ def imagination_loss(
         "ret_max": normed.max(),
         "ret_rate": jnp.mean(jnp.abs(normed) >= 1.0),
         "tar": returns.mean(),
-        "val": baseline.mean(),
+        "val": value.mean(),
         "slowval": slow_value.mean(),
         "weight": weight.mean(),
-        **{f"ent/{name}": entropy.mean() for name, entropy in entropies.items()},
-        **_randomness(policy, entropies),
     }
-    return ImaginationLoss(losses, returns, scale, metrics)
+    return ImaginationTargets(StepTargets(advantage, returns, slow_value[:-1], weight[:-1]), scale, metrics)
+
+
+def imagination_loss(
+    policy: Policy, value: TwoHot, action: Action, targets: StepTargets, entropy_scale: float
+) -> ImaginationLoss:
+    """Policy and value loss, elementwise: of one imagined step or of all.
+
+    `policy` and `value` are the live networks' outputs and carry the gradient; everything else is data.
+    """
+    entropies = policy.entropies()
+    score = policy.log_prob(jax.lax.stop_gradient(action)) * targets.advantage + entropy_scale * sum(entropies.values())
+    losses = {
+        "policy": targets.weight * -score,
+        "value": targets.weight * value.loss(targets.returns, targets.slow_value),
+    }
+    return ImaginationLoss(losses, entropies)
 
 
 def replay_value_loss(
@@ -93,21 +112,5 @@ def replay_value_loss(
     live = (1 - is_terminal.astype(jnp.float32)) * discount
     running = 1 - is_last.astype(jnp.float32)
     returns = lambda_return(reward, live, running * trace, bootstrap)
-    return running[:-1] * _critic_loss(value, returns, slow_value)
-
-
-def _critic_loss(value: TwoHot, returns: Array, slow_value: Array) -> Array:
-    """Towards the returns, and towards the slow copy of itself; for all steps but the last."""
-    early = jax.tree.map(lambda logits: logits[:-1], value)
-    return early.loss(returns, slow_value[:-1])
-
-
-def _randomness(policy: Policy, entropies: dict[str, Array]) -> dict[str, Array]:
-    """Entropy of discrete actions as a share of the largest possible."""
-    result = {}
-    for name, events in policy.events:
-        logits = getattr(policy.parts[name], "logits", None)
-        if logits is not None:
-            entries = jnp.prod(jnp.asarray(logits.shape[logits.ndim - 1 - events : -1]))
-            result[f"rand/{name}"] = entropies[name].mean() / (entries * jnp.log(logits.shape[-1]))
-    return result
+    early: TwoHot = jax.tree.map(lambda logits: logits[:-1], value)
+    return running[:-1] * early.loss(returns, slow_value[:-1])

@@ -39,7 +39,7 @@ class Neighbours(NamedTuple):
 def neighbours(target: Float[Array, "*batch"], bins: Bins) -> Neighbours:
     """Targets beyond the ends go to the end bin. A target on a bin has all its weight there."""
     edges = jnp.asarray(bins)
-    below = jnp.clip(jnp.searchsorted(edges, target, side="right", method="compare_all") - 1, 0, len(bins) - 1)
+    below = jnp.clip(jnp.searchsorted(edges, target, side="right", method="scan_unrolled") - 1, 0, len(bins) - 1)
     above = jnp.minimum(below + 1, len(bins) - 1)
     width = edges[above] - edges[below]
     share = (target - edges[below]) / jnp.where(width > 0, width, 1.0)

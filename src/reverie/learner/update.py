@@ -1,67 +1,25 @@
-"""One gradient step over the whole agent (sections 3 to 5), pure: state and batch in, state and metrics out.
-
-May import: `world_model`, `behaviour`, `optim` and what they stand on, `experience`, `config`.
-"""
+"""One gradient step over the whole agent (sections 3 to 5), pure: state and batch in, state and metrics out."""
 
 from collections.abc import Mapping
-from functools import partial
+from math import log, prod
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from reverie.behaviour import Actor, Critic, Policy, Trajectory, imagination_loss, imagine, replay_value_loss
-from reverie.config import Config, ModelConfig
-from reverie.distributions import TwoHot
+from reverie.behaviour import Critic, replay_value_loss
+from reverie.config import Config
 from reverie.experience import Experience
-from reverie.nn import columns, compute_cast, tuned_for_cpu
+from reverie.learner.imagined import learn_from_imagination
+from reverie.learner.networks import Networks, compute_dtype
+from reverie.nn import compute_cast
 from reverie.ops import ReturnScale
 from reverie.optim import laprop
 from reverie.spaces import Continuous, Discrete, Feature
 from reverie.world_model import Latent, WorldModel, WorldModelOutput
-from reverie.world_model import columns as model_columns
-
-
-class Networks(eqx.Module):
-    """Everything that the optimiser trains. Every leaf is a float32 array."""
-
-    world_model: WorldModel
-    actor: Actor
-    critic: Critic
-
-    def __init__(
-        self,
-        observations: Mapping[str, Feature],
-        actions: Mapping[str, Continuous | Discrete],
-        config: ModelConfig,
-        *,
-        key: PRNGKeyArray,
-    ):
-        key_model, key_actor, key_critic = jax.random.split(key, 3)
-        self.world_model = WorldModel(
-            observations,
-            actions,
-            deter=config.deter,
-            hidden=config.hidden,
-            groups=config.groups,
-            classes=config.classes,
-            blocks=config.blocks,
-            units=config.units,
-            depth=config.depth,
-            unimix=config.unimix,
-            key=key_model,
-        )
-        features = config.deter + config.groups * config.classes
-        self.actor = Actor(features, config.units, actions, key=key_actor)
-        self.critic = Critic(features, config.units, key=key_critic)
-
-    @property
-    def parameter_count(self) -> int:
-        return sum(leaf.size for leaf in jax.tree.leaves(self))
 
 
 class LearnerState(NamedTuple):
@@ -89,16 +47,6 @@ class Auxiliary(NamedTuple):
     return_scale: ReturnScale
     metrics: dict[str, Float[Array, ""]]
     world_model: WorldModelOutput
-
-
-class Outlook(NamedTuple):
-    """What all networks say about imagined states, time on the first axis, in the order that the loss takes them."""
-
-    policy: Policy
-    value: TwoHot
-    slow_value: Float[Array, "steps starts"]
-    reward: Float[Array, "steps starts"]
-    live: Float[Array, "steps starts"]
 
 
 class UpdateOutput(NamedTuple):
@@ -175,17 +123,8 @@ class Learner:
         latent, trained = model.latent, jax.tree.map(lambda x: x[:, 1:], batch)
         features = latent.features
 
-        trajectory = self._imagine(networks, slow_critic, latent, keys[1])
-        outlook: Outlook = trajectory.seen
-        behaviour = imagination_loss(
-            trajectory.action,
-            *outlook,
-            state.return_scale,
-            trace=config.trace,
-            entropy_scale=config.entropy_scale,
-            scale_rate=config.scale_rate,
-            percentiles=config.percentiles,
-        )
+        starts = jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), latent)
+        imagined, targets = learn_from_imagination(networks, slow_critic, starts, state.return_scale, keys[1], config)
         shape = trained.is_first.shape
         time_first = lambda x: jnp.moveaxis(x, 1, 0)  # noqa: E731
         replayed = replay_value_loss(
@@ -194,21 +133,22 @@ class Learner:
             time_first(trained.reward),
             time_first(trained.is_last),
             time_first(trained.is_terminal),
-            time_first(behaviour.returns[0].reshape(shape)),
+            time_first(targets.steps.returns[0].reshape(shape)),
             trace=config.trace,
             discount=config.discount,
         )
-        losses = model.losses | {name: loss.reshape(shape) for name, loss in behaviour.losses.items()}
+        losses = model.losses | {name: loss.mean(0).reshape(shape) for name, loss in imagined.losses.items()}
         losses["repval"] = time_first(replayed)
         total = sum((self._scale(name) * loss.mean() for name, loss in losses.items()), start=jnp.zeros(()))
         metrics = {
             **{f"loss/{name}": loss.mean() for name, loss in losses.items()},
-            **behaviour.metrics,
+            **targets.metrics,
+            **self._entropies(imagined.entropies),
             "dyn_ent": model.prior.entropy().sum(-1).mean(),
             "rep_ent": model.posterior.entropy().sum(-1).mean(),
         }
         latents = Latents(latent.deter, jnp.argmax(latent.stoch, axis=-1))
-        return total, Auxiliary(losses, latents, behaviour.scale, metrics, model)
+        return total, Auxiliary(losses, latents, targets.scale, metrics, model)
 
     def context(self, batch: Experience) -> Latent:
         """The stored latents of the record before the sequence, where the recurrence starts (section 5)."""
@@ -230,79 +170,17 @@ class Learner:
             key=key,
         )
 
-    def _imagine(self, networks: Networks, slow_critic: Critic, latent: Latent, key: PRNGKeyArray | None) -> Trajectory:
-        """From every posterior state of the batch, with the outlook on each imagined state.
-
-        States and actions are data: actor and critic have the gradient of their outlook alone.
-        """
-        stop = jax.lax.stop_gradient
-        model, starts = stop(networks.world_model), jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), stop(latent))
-        horizon = self.config.behaviour.imagination_length
-        sample_keys, step_keys = (None, None) if key is None else tuple(jax.random.split(key, (2, horizon + 1)))
-        if tuned_for_cpu():
-            # Networks look at a state while it is in the cache. For the gradient, products are kept, and norms and
-            # activations computed again: that is cheaper than to store them.
-            look = jax.checkpoint(
-                lambda state: _outlook_columns(networks, slow_critic, state.features),
-                policy=jax.checkpoint_policies.dots_saveable,
-            )
-            return imagine(
-                step=partial(model_columns.imagine, model),
-                look=look,
-                sample=lambda outlook, key: stop(outlook.policy).sample(key),
-                start=model_columns.LatentColumns.of(starts),
-                horizon=horizon,
-                sample_noise=sample_keys,
-                step_noise=model_columns.noise(model.rssm, step_keys, starts.deter.shape[0]),
-            )
-        actor = stop(networks.actor)
-        trajectory = imagine(
-            step=model.imagine,
-            look=lambda latent: latent.features,
-            sample=lambda features, key: actor(features).sample(key),
-            start=starts,
-            horizon=horizon,
-            sample_noise=sample_keys,
-            step_noise=step_keys,
-        )
-        return trajectory._replace(seen=_outlook(networks, slow_critic, trajectory.seen))
+    def _entropies(self, entropies: Mapping[str, Array]) -> dict[str, Float[Array, ""]]:
+        """The policy's, in nats, and of discrete actions also as a share of the largest possible."""
+        metrics = {f"ent/{name}": entropy.mean() for name, entropy in entropies.items()}
+        for name, feature in self.actions.items():
+            if isinstance(feature, Discrete):
+                metrics[f"rand/{name}"] = metrics[f"ent/{name}"] / (prod(feature.shape) * log(feature.classes))
+        return metrics
 
     def _scale(self, name: str) -> float:
         """The scale of a loss term; every decoded key has that of `observation`."""
         return self.config.loss.observation if name in self.observations else getattr(self.config.loss, name)
-
-
-def _outlook(networks: Networks, slow_critic: Critic, features: Float[Array, "*batch features"]) -> Outlook:
-    model = jax.lax.stop_gradient(networks.world_model)
-    return Outlook(
-        networks.actor(features),
-        networks.critic(features),
-        slow_critic(features).prediction(),
-        model.reward_head(features).prediction(),
-        model.continue_head(features).prediction(),
-    )
-
-
-def _outlook_columns(networks: Networks, slow_critic: Critic, features: Float[Array, "features n"]) -> Outlook:
-    """The same of features in columns: the trunks that learn together, and those that are only asked together."""
-    model = jax.lax.stop_gradient(networks.world_model)
-    policy, value = columns.trunks([networks.actor.trunk, networks.critic.trunk], features)
-    asked = [slow_critic.trunk, model.reward_head.trunk, model.continue_head.trunk]
-    slow_value, reward, cont = columns.trunks(asked, features)
-    return Outlook(
-        networks.actor.columns(policy),
-        networks.critic.columns(value),
-        slow_critic.columns(slow_value).prediction(),
-        model_columns.reward(model.reward_head, reward).prediction(),
-        model_columns.cont(model.continue_head, cont).prediction(),
-    )
-
-
-def compute_dtype(config: ModelConfig) -> jnp.dtype:
-    """The dtype of products: as configured, or by the default device."""
-    if config.compute_dtype != "auto":
-        return jnp.dtype(config.compute_dtype)
-    return jnp.dtype(jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16)
 
 
 def _rms(tree: object) -> Float[Array, ""]:

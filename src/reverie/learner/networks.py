@@ -1,0 +1,58 @@
+"""Everything that the optimiser trains."""
+
+from collections.abc import Mapping
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray
+
+from reverie.behaviour import Actor, Critic
+from reverie.config import ModelConfig
+from reverie.spaces import Continuous, Discrete, Feature
+from reverie.world_model import WorldModel
+
+
+class Networks(eqx.Module):
+    """World model, actor and critic. Every leaf is a float32 array."""
+
+    world_model: WorldModel
+    actor: Actor
+    critic: Critic
+
+    def __init__(
+        self,
+        observations: Mapping[str, Feature],
+        actions: Mapping[str, Continuous | Discrete],
+        config: ModelConfig,
+        *,
+        key: PRNGKeyArray,
+    ):
+        key_model, key_actor, key_critic = jax.random.split(key, 3)
+        self.world_model = WorldModel(
+            observations,
+            actions,
+            deter=config.deter,
+            hidden=config.hidden,
+            groups=config.groups,
+            classes=config.classes,
+            blocks=config.blocks,
+            units=config.units,
+            depth=config.depth,
+            unimix=config.unimix,
+            key=key_model,
+        )
+        features = config.deter + config.groups * config.classes
+        self.actor = Actor(features, config.units, actions, key=key_actor)
+        self.critic = Critic(features, config.units, key=key_critic)
+
+    @property
+    def parameter_count(self) -> int:
+        return sum(leaf.size for leaf in jax.tree.leaves(self))
+
+
+def compute_dtype(config: ModelConfig) -> jnp.dtype:
+    """The dtype of products: as configured, or by the default device."""
+    if config.compute_dtype != "auto":
+        return jnp.dtype(config.compute_dtype)
+    return jnp.dtype(jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16)
