@@ -126,9 +126,9 @@ def test_loading_says_what_is_wrong(agent, tmp_path):
     file = tmp_path / "agent" / "agent.json"
     description = json.loads(file.read_text())
     file.write_text(json.dumps(description | {"format": 99}))
-    with pytest.raises(ValueError, match="format 99, this version of Reverie reads format 1"):
+    with pytest.raises(ValueError, match="format 99, this version of Reverie reads format 2"):
         reverie.Agent.load(tmp_path / "agent")
-    file.write_text(json.dumps({"format": 1}))
+    file.write_text(json.dumps({"format": 2}))
     with pytest.raises(ValueError, match=r"it lacks \['config', 'spaces'\]"):
         reverie.Agent.load(tmp_path / "agent")
     description["config"]["model"]["units"] = 24

@@ -19,7 +19,7 @@ MATHS = {"ops", "nn", "distributions"}
 DATA = {"spaces", "experience", "errors"}
 HALVES = MATHS | DATA
 LEARNER = HALVES | {"config", "world_model", "behaviour", "optim"}
-AGENT = LEARNER | {"learner", "reference", "presets"}
+AGENT = LEARNER | {"learner", "reference", "presets", "storage"}
 TRAINING = AGENT | {"agent", "replay", "envs"}
 
 # In the order of the data's way, from the equations up to the command line: a row names only rows above it.
@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "presets": {"config"},
     "spaces": {"errors"},
     "experience": set(),
+    "storage": {"errors"},
     "ops": set(),
     "nn": {"ops"},
     "distributions": {"ops"},

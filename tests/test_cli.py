@@ -94,6 +94,13 @@ def test_the_curve_example_draws_a_picture(run):
     assert (run / "curve.png").stat().st_size > 1000
 
 
+def test_resume_continues_with_the_runs_own_settings(run):
+    result = reverie("resume", "runs/cartpole", "--steps", "100", "--log-every", "0", cwd=run)
+    assert result.returncode == 0, result.stderr
+    assert "Continuing from 8" in result.stdout
+    assert "step 100 of 100" in result.stdout
+
+
 def test_a_factory_in_the_working_directory(tmp_path):
     (tmp_path / "mine.py").write_text(
         "import gymnasium\n\ndef make(**kwargs):\n    return gymnasium.make('CartPole-v1')\n"
@@ -110,7 +117,15 @@ def test_a_factory_in_the_working_directory(tmp_path):
         (["train", "CartPole-v1", "--steps", "many"], "many"),
         (["train", "CartPole-v1", "--replay.batch", "0"], "replay.batch must be at least 1, got 0"),
         (["train", "CartPole-v1", "--size", "size2m"], "size1m"),
+        (
+            ["train", "CartPole-v1", "--replay-memory", "9MB"],
+            "but the budget is 9 MB. Keep fewer with",
+        ),
+        (["train", "CartPole-v1", "--replay-memory", "lots"], "replay.memory must be a size such as 8GiB"),
         (["eval", "nowhere"], "There is no agent in"),
+        (["resume", "nowhere"], "There is no run in nowhere; start one with: reverie train"),
+        (["train", "CartPole-v1", "--logdir", "new", "--resume", "must"], "There is no run to continue in"),
+        (["train", "CartPole-v1", "--logdir", "runs/cartpole", *TINY, "--resume", "never"], "holds a run already"),
         (["train", "CartPole-v1", "--logdir", "runs/cartpole", *TINY, "--seed", "9"], "seed: 0 → 9"),
         (["eval", "runs/cartpole", "--env", "Pendulum-v1"], "The agent was trained for"),
         (["eval", "runs/cartpole", "--episodes", "0"], "episodes must be at least 1, got 0"),

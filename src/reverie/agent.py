@@ -1,6 +1,6 @@
 """The agent: what a user holds in the hand. It acts, it can be saved and loaded, and its world model is public.
 
-May import: `learner` and below, `spaces`, `config`, and Orbax for files.
+May import: `learner` and below, `spaces`, `config`, `storage`.
 """
 
 import json
@@ -19,9 +19,11 @@ from reverie.errors import InputError
 from reverie.learner import Learner, Networks, compute_dtype
 from reverie.nn import compute_cast
 from reverie.spaces import Discrete, Spaces
+from reverie.storage import DamagedFileError, Store, as_tree, copied, read_arrays, read_newest, write_arrays, write_text
 from reverie.world_model import Latent, WorldModel
 
-FORMAT = 1
+FORMAT = 2
+PARAMETERS = "networks.safetensors"
 
 
 class Keys(NamedTuple):
@@ -156,17 +158,14 @@ class Agent:
 
     def save(self, path: str | Path) -> Path:
         """Write the agent to a folder: `agent.json` (spaces, config) and its parameters. Overwrites an agent."""
-        import orbax.checkpoint as ocp
-
         path = Path(path).absolute()
         if (path / "checkpoints").exists():
             raise InputError(f"{path} holds a run, which keeps its own parameters; choose another path.")
         if path.exists() and any(path.iterdir()) and not (path / "agent.json").exists():
             raise InputError(f"{path} is not empty and holds no agent; choose another path.")
         path.mkdir(parents=True, exist_ok=True)
-        with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(path / "parameters", leaves_by_name(self.networks), force=True)
-        write_atomically(path / "agent.json", json.dumps(self.description(), indent=2))
+        write_arrays(path / PARAMETERS, copied(self.networks))
+        write_text(path / "agent.json", json.dumps(self.description(), indent=2))
         return path
 
     def description(self) -> dict[str, Any]:
@@ -182,35 +181,43 @@ class Agent:
         Raises:
             ValueError: there is no agent, or it can't be read by this version.
         """
-        import orbax.checkpoint as ocp
-
         path = Path(path).absolute()
-        file, parameters = path / "agent.json", path / "parameters"
+        file = path / "agent.json"
         if not file.exists():
             raise InputError(
                 f"There is no agent in {path}: expected a folder written by Agent.save or by training "
                 "(it holds a file agent.json)."
             )
         spaces, config, _ = read_description(file)
-        if not parameters.exists():
-            parameters = newest_checkpoint(path) / "networks"
         learner = Learner(spaces.observation, spaces.action, config)
-        shapes = jax.eval_shape(learner.init, jax.random.key(0)).networks
-        here = jax.sharding.SingleDeviceSharding(jax.devices()[0])  # not where the saving process had them
-        template = {
-            name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here)
-            for name, leaf in leaves_by_name(shapes).items()
-        }
+        like = jax.eval_shape(learner.init, jax.random.key(0)).networks
+        parameters = path / PARAMETERS
+        if not parameters.exists():
+            return cls(spaces, config, networks=jax.device_put(_newest_networks(path, like)))
+        arrays = read_arrays(parameters)
         try:
-            with ocp.StandardCheckpointer() as checkpointer:
-                leaves = checkpointer.restore(parameters, template)
-        except (ValueError, KeyError, FileNotFoundError) as error:
+            networks = as_tree(like, arrays, parameters)
+        except DamagedFileError as error:
             raise InputError(
-                f"The parameters in {parameters} don't fit the agent that {file} describes; "
-                "one of them was changed or is damaged."
+                f"The parameters in {parameters} don't fit the agent that {file} describes; one of them was changed. "
+                f"{error}"
             ) from error
-        networks = jax.tree.unflatten(jax.tree.structure(shapes), [leaves[name] for name in template])
-        return cls(spaces, config, networks=networks)
+        return cls(spaces, config, networks=jax.device_put(networks))
+
+
+def _newest_networks(run: Path, like: Networks) -> Networks:
+    """Those of a run's newest checkpoint that can be read."""
+    store, damaged = Store(run / "checkpoints"), list[str]()
+    networks = read_newest(
+        store,
+        lambda checkpoint: as_tree(like, checkpoint.read("networks"), f"checkpoint {checkpoint.count} of {run}"),
+        lambda _, problem: damaged.append(problem),
+    )
+    if networks is not None:
+        return networks
+    if damaged:
+        raise InputError(f"No checkpoint of {run} can be read. {damaged[0]}")
+    raise InputError(f"The run in {run} has no checkpoint yet; it writes one at intervals and when it stops.")
 
 
 def read_description(file: Path) -> tuple[Spaces, Config, str | None]:
@@ -221,27 +228,10 @@ def read_description(file: Path) -> tuple[Spaces, Config, str | None]:
         raise InputError(f"{file} is damaged ({error}); restore it from a copy, or start anew elsewhere.") from error
     found = data.get("format") if isinstance(data, dict) else data
     if found != FORMAT:
-        raise InputError(f"{file} has format {found!r}, this version of Reverie reads format {FORMAT}.")
+        raise InputError(
+            f"{file} has format {found!r}, this version of Reverie reads format {FORMAT}. "
+            "Use the version that wrote it, or train anew."
+        )
     if missing := {"spaces", "config"} - set(data):
         raise InputError(f"{file} is damaged: it lacks {sorted(missing)}.")
     return Spaces.from_json(data["spaces"]), config_from_dict(data["config"]), data.get("env")
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """The whole text or nothing, whatever happens in between."""
-    replacement = path.with_suffix(".tmp")
-    replacement.write_text(text, encoding="utf-8")
-    replacement.replace(path)
-
-
-def leaves_by_name(tree: Any) -> dict[str, Any]:
-    """A tree's arrays by their paths, in the order of `jax.tree.leaves`."""
-    return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
-
-
-def newest_checkpoint(run: Path) -> Path:
-    """The folder of a run's newest finished checkpoint; a ValueError if there is none."""
-    steps = [int(p.name) for p in (run / "checkpoints").glob("*") if p.name.isdigit()]
-    if not steps:
-        raise InputError(f"The run in {run} has no checkpoint yet; it writes one at intervals and when it stops.")
-    return run / "checkpoints" / str(max(steps))

@@ -7,13 +7,16 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from reverie.config import Config
 from reverie.errors import InputError, ReverieError
 from reverie.presets import DEMO, SIZES
+
+if TYPE_CHECKING:
+    from reverie.training import Trainer
 
 Size = Literal["size1m", "size12m", "size25m", "size50m", "size100m", "size200m", "size400m"]
 
@@ -26,6 +29,8 @@ class Train:
     """A registered Gymnasium id (CartPole-v1), package:Name-v0, or module:factory."""
     logdir: Path | None = None
     """The run's folder; by default runs/ and the environment's name."""
+    resume: Literal["auto", "must", "never"] = "auto"
+    """Whether to continue a run that the logdir holds: if there is one, or fail; or fail if there is one."""
     size: Size | None = None
     """A published model size, instead of the values under --model."""
     steps: int | None = None
@@ -34,6 +39,8 @@ class Train:
     """Replayed steps per environment step; short for --run.train-ratio."""
     envs: int | None = None
     """Environments stepped side by side; short for --env.envs."""
+    replay_memory: str | None = None
+    """What replay may take, such as 8GiB; short for --replay.memory."""
     config: Annotated[Config, tyro.conf.arg(name="")] = field(default_factory=Config)
 
     def __call__(self) -> None:
@@ -46,7 +53,43 @@ class Train:
             config = replace(config, run=replace(config.run, train_ratio=self.train_ratio))
         if self.envs is not None:
             config = replace(config, env=replace(config.env, envs=self.envs))
-        train(self.env, config, steps=self.steps, logdir=self.logdir or _default_logdir(self.env))
+        if self.replay_memory is not None:
+            config = replace(config, replay=replace(config.replay, memory=self.replay_memory))
+        logdir = self.logdir or _default_logdir(self.env)
+        train(self.env, config, steps=self.steps, logdir=logdir, resume=self.resume)
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Continue a run with its own settings."""
+
+    run: tyro.conf.Positional[Path]
+    """The run's folder."""
+    steps: int | None = None
+    """Environment steps in all, if more or fewer than before."""
+    train_ratio: float | None = None
+    """Replayed steps per environment step from now on."""
+    log_every: float | None = None
+    """Seconds between metrics."""
+    checkpoint_every: float | None = None
+    """Seconds between checkpoints."""
+    keep: int | None = None
+    """Checkpoints kept."""
+
+    def __call__(self) -> None:
+        from reverie.agent import read_description
+        from reverie.training import train
+
+        file = self.run / "agent.json"
+        if not file.exists():
+            raise InputError(f"There is no run in {self.run}; start one with: reverie train ENV --logdir {self.run}")
+        _, config, env = read_description(file)
+        if env is None:
+            raise InputError(
+                f"{self.run} does not say how to make its environment; continue it from the script that began it."
+            )
+        asked = {name: value for name in vars(self) if name != "run" and (value := getattr(self, name)) is not None}
+        train(env, replace(config, run=replace(config.run, **asked)), logdir=self.run, resume="must")
 
 
 @dataclass(frozen=True)
@@ -104,9 +147,7 @@ class Demo:
         )
         trainer = Trainer(env, DEMO, logdir=self.logdir)
         with closing(trainer):
-            agent = trainer.run(
-                until=lambda run: len(run.returns) == run.returns.maxlen and fmean(run.returns) >= solved
-            )
+            agent = trainer.run(until=_reported_often(solved))
         if trainer.interrupted:
             return  # the run has said where it is and how to go on
         print(f"Evaluated on fresh episodes: {evaluate(agent, env, episodes=100)}")
@@ -118,7 +159,20 @@ class Demo:
         )
 
 
-COMMANDS: dict[str, Callable[[], None]] = {"train": Train, "eval": Eval, "demo": Demo}  # type: ignore[dict-item]
+def _reported_often(solved: float, times: int = 3) -> "Callable[[Trainer], bool]":
+    """Whether the recent episodes average so much in several reports on end: one streak may be luck."""
+    streak = 0
+
+    def check(run: "Trainer") -> bool:
+        nonlocal streak
+        recent = run.episodes.recent
+        streak = streak + 1 if len(recent) == recent.maxlen and fmean(recent) >= solved else 0
+        return streak >= times
+
+    return check
+
+
+COMMANDS: dict[str, Callable[[], None]] = {"train": Train, "resume": Resume, "eval": Eval, "demo": Demo}  # type: ignore[dict-item]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -79,6 +79,7 @@ class ReplayConfig:
     capacity: int = 5_000_000  # records
     batch: int = 16  # B, sequences per update
     length: int = 64  # T, trained steps per sequence; one context record comes on top
+    memory: str = "auto"  # what it may take, such as 8GiB; auto: 80% of what is free. More is refused at the start
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import signal
+import subprocess
 import threading
 import time
 from dataclasses import replace
@@ -12,7 +14,9 @@ import jax
 import numpy as np
 import pytest
 
+import reverie
 from reverie.config import BehaviourConfig, Config, EnvConfig, ModelConfig, ReplayConfig, RunConfig
+from reverie.storage import Store
 from reverie.training import DivergedError, Trainer, train
 from reverie.training.metrics import MetricsWriter, read_metrics
 
@@ -28,6 +32,13 @@ TINY = Config(
 
 def losses(folder) -> list[float]:
     return [row["opt/loss"] for row in read_metrics(folder) if "opt/loss" in row]
+
+
+def held(trainer) -> dict[str, np.ndarray]:
+    """The one segment of a replay that is hardly used, leaves (N, time, ...)."""
+    (records, latents) = sorted(name for name in trainer._replay.parts())[::-1]
+    assert (records, latents) == ("records.000000", "latents.000000")
+    return {name: x for part in (records, latents) for name, x in trainer._replay.parts()[part][1]().items()}
 
 
 def parameters(agent) -> list[np.ndarray]:
@@ -163,16 +174,15 @@ def test_what_is_recorded_is_what_happened(terminate):
     env = Recorder(terminate=terminate)
     trainer = Trainer(env, TINY, steps=40, quiet=True)
     trainer.run()
-    records = trainer._replay.state()["records"]
-    stream = next(iter(records.values()))
+    stream = held(trainer)
     trainer.close()
-    counts = stream["observation"]["vector"][0, :, 0]
+    counts = stream["observation.vector"][0, :, 0]
     np.testing.assert_array_equal(counts, np.arange(len(counts)) % 6)  # no step lost or doubled
     np.testing.assert_array_equal(stream["reward"][0], counts)
     np.testing.assert_array_equal(stream["is_first"][0], counts == 0)
     np.testing.assert_array_equal(stream["is_last"][0], counts == 5)
     np.testing.assert_array_equal(stream["is_terminal"][0], (counts == 5) & terminate)
-    action = stream["action"]["action"][0]
+    action = stream["action.action"][0]
     assert np.all(action[counts == 5] == 0)
     executed = action[counts != 5]
     # Bounds of ±2 and a policy in ±1: the env got twice the stored action, clipped.
@@ -185,7 +195,7 @@ def test_updates_write_their_latents_back():
     rows, latents = trainer._pending
 
     def stored() -> list[np.ndarray]:
-        (records,) = trainer._replay.state()["records"].values()
+        records = held(trainer)
         slots = zip(rows.stream, rows.first + 1, strict=True)
         return [records["deter"][stream, start : start + TINY.replay.length] for stream, start in slots]
 
@@ -284,16 +294,6 @@ def test_a_second_process_is_told_who_is_there(tmp_path):
     Trainer(ENV, TINY, logdir=tmp_path / "run", quiet=True).close()
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path):
-    train(ENV, TINY, logdir=tmp_path / "run", quiet=True)
-    (newest,) = (tmp_path / "run" / "checkpoints").iterdir()
-    for file in (newest / "learner").rglob("*"):
-        if file.is_file():
-            file.write_bytes(b"")
-    with pytest.raises(ValueError, match=f"{newest.name} can't be read"):
-        Trainer(ENV, TINY, logdir=tmp_path / "run", quiet=True)
-
-
 def test_rows_after_the_checkpoint_are_dropped_and_damaged_lines_left_out(tmp_path):
     file = tmp_path / "metrics.jsonl"
     file.write_text('{"step": 1, "a": 1}\n{"step": 2, "a"\n{"step": 3, "a": 3}\n{"step": 9, "a": 9}\n{"st')
@@ -301,3 +301,128 @@ def test_rows_after_the_checkpoint_are_dropped_and_damaged_lines_left_out(tmp_pa
     writer.write(4, {"a": float("nan")})
     writer.close()
     assert read_metrics(tmp_path) == [{"step": 1, "a": 1}, {"step": 3, "a": 3}, {"step": 4, "a": None}]
+
+
+class Walk(gym.Env):
+    """A random walk that can say where it stands, so that a run with it goes on as though it had not stopped."""
+
+    observation_space = gym.spaces.Box(-np.inf, np.inf, (2,), np.float32)
+    action_space = gym.spaces.Discrete(3)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.position, self.time = self.np_random.normal(), 0
+        return self._observe(), {}
+
+    def step(self, action):
+        self.position, self.time = self.position + action - 1 + 0.1 * self.np_random.normal(), self.time + 1
+        return self._observe(), -abs(self.position), abs(self.position) > 3, self.time == 9, {}
+
+    def _observe(self):
+        return np.array([self.position, self.time], np.float32)
+
+    def get_state(self):
+        return {"position": float(self.position), "time": self.time, "random": self.np_random.bit_generator.state}
+
+    def set_state(self, state):
+        super().reset(seed=0)
+        self.position, self.time = state["position"], state["time"]
+        self.np_random.bit_generator.state = state["random"]
+
+
+def contents(folder) -> dict[str, str]:
+    """Checksums of all that the newest checkpoint holds."""
+    store = Store(folder / "checkpoints")
+    checkpoint = store.load(store.counts[0])
+    store.close()
+    return {name: file.digest for name, file in checkpoint.files.items()} | {"meta": str(checkpoint.meta)}
+
+
+@pytest.mark.parametrize("cuts", [(100,), (17, 40, 41, 130)])
+def test_a_run_in_pieces_equals_one_in_a_piece_bit_for_bit(tmp_path, cuts):
+    """Parameters, optimiser, replay with its latents, counters, and where the environments stand."""
+    train(Walk, TINY, steps=160, logdir=tmp_path / "whole", quiet=True)
+    for steps in (*cuts, 160):
+        train(Walk, TINY, steps=steps, logdir=tmp_path / "pieces", quiet=True)
+    whole, pieces = contents(tmp_path / "whole"), contents(tmp_path / "pieces")
+    assert whole == pieces
+    assert any(name.startswith("replay.latents") for name in whole)
+
+
+def test_environments_that_cannot_say_where_they_stand_begin_other_episodes(tmp_path):
+    train("CartPole-v1", TINY, steps=40, logdir=tmp_path / "run", quiet=True)
+    trainer = Trainer("CartPole-v1", TINY, steps=80, logdir=tmp_path / "run", quiet=True)
+    trainer.run()
+    stream = held(trainer)
+    trainer.close()
+    firsts = stream["observation.vector"][stream["is_first"]]
+    assert len(np.unique(firsts, axis=0)) == len(firsts) > 2
+    # The episodes that were broken off are closed in the records.
+    np.testing.assert_array_equal(stream["is_first"][:, 1:], stream["is_last"][:, :-1])
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, capsys):
+    train(ENV, TINY, steps=80, logdir=tmp_path / "run", quiet=True)
+    train(ENV, TINY, steps=100, logdir=tmp_path / "run", quiet=True)
+    checkpoints = tmp_path / "run" / "checkpoints"
+    newest, before = sorted(checkpoints.glob("*.json"), reverse=True)
+    damaged = checkpoints / "arrays" / f"learner-{newest.stem}.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    trainer = Trainer(ENV, TINY, steps=120, logdir=tmp_path / "run")
+    told = capsys.readouterr().out.replace("\n", " ")
+    assert f"learner-{newest.stem}.safetensors is" in told
+    assert "Going on from the checkpoint before it" in told
+    assert trainer.env_steps + trainer.updates == int(before.stem)
+    trainer.run()
+    trainer.close()
+    assert reverie.Agent.load(tmp_path / "run").spaces == trainer.agent.spaces
+    for file in checkpoints.glob("*.json"):
+        file.write_bytes(b"")
+    with pytest.raises(ValueError, match="No checkpoint of .* can be read"):
+        Trainer(ENV, TINY, logdir=tmp_path / "run", quiet=True)
+    with pytest.raises(ValueError, match="No checkpoint of .* can be read"):
+        reverie.Agent.load(tmp_path / "run")
+
+
+def test_resume_must_and_never(tmp_path):
+    with pytest.raises(ValueError, match="There is no run to continue in"):
+        Trainer(ENV, TINY, logdir=tmp_path / "run", resume="must", quiet=True)
+    train(ENV, TINY, steps=30, logdir=tmp_path / "run", resume="never", quiet=True)
+    with pytest.raises(ValueError, match="holds a run already; choose another logdir"):
+        Trainer(ENV, TINY, logdir=tmp_path / "run", resume="never", quiet=True)
+    trainer = Trainer(ENV, TINY, logdir=tmp_path / "run", resume="must", quiet=True)
+    trainer.close()
+    assert trainer.env_steps >= 30
+
+
+def test_a_full_disk_does_not_end_a_run(tmp_path, capsys):
+    mount = tmp_path / "small"
+    mount.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(mount)], capture_output=True).returncode:
+        pytest.skip("only an administrator can make a small disk")
+    filler, phases = mount / "filler", []
+
+    def watch(run) -> bool:
+        if run.env_steps >= 60 and not phases:
+            run._save(wait=True)
+            phases.append(run._folder.newest)
+            filler.write_bytes(bytes(shutil.disk_usage(mount).free - 100_000))  # leaves enough for metrics
+        elif run.env_steps >= 80 and len(phases) == 1:
+            run._save(wait=True)
+            phases.append(run._folder.newest)
+            filler.unlink()
+        return False
+
+    try:
+        trainer = Trainer(ENV, TINY, steps=120, logdir=mount / "run")
+        trainer.run(watch)
+        trainer.close()
+        told = capsys.readouterr().out.replace("\n", " ")
+        assert "could not be written" in told
+        assert "o space left on device" in told
+        assert phases[0] == phases[1]  # the one before stayed
+        again = Trainer(ENV, TINY, steps=120, logdir=mount / "run", quiet=True)
+        again.close()
+        assert again.env_steps >= 120
+    finally:
+        subprocess.run(["umount", "--lazy", str(mount)], check=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -81,8 +81,11 @@ class Environments:
         self._seeds: list[int] | None = _seeds(seed, num_envs)
         self._ended: np.ndarray | None = None  # (N,) bool, is_last of the previous record
 
-    def reset(self) -> Step:
+    def reset(self, *, seed: Sequence[int] | None = None) -> Step:
         """Start an episode in every environment. The first call seeds them, later ones go on from there.
+
+        Args:
+            seed: seeds them anew, from these numbers together.
 
         Returns:
             The first observations: is_first, reward 0.
@@ -90,7 +93,8 @@ class Environments:
         Raises:
             BrokenEnvironmentError: an observation that doesn't fit its space or isn't finite.
         """
-        observation, _ = self._vector.reset(seed=self._seeds)
+        seeds = self._seeds if seed is None else _seeds(seed, self.num_envs)
+        observation, _ = self._vector.reset(seed=seeds)
         self._seeds = None
         zeros = np.zeros(self.num_envs, bool)
         return self._record(observation, np.zeros(self.num_envs), zeros, zeros, is_first=~zeros)
@@ -128,6 +132,32 @@ class Environments:
         if isinstance(self._vector, SyncVectorEnv):
             return np.array(self._vector.envs[index].render())
         return np.array(self._vector.render()[index])
+
+    def state(self) -> list[Any] | None:
+        """Where every environment stands, in JSON's types, for `restore`; None where they can't say.
+
+        They can where each has methods `get_state() -> JSON` and `set_state(state)` of its own, and they are stepped in
+        this process. Wrappers around an environment have none: theirs would be lost.
+        """
+        envs = self._restorable()
+        return [env.get_state() for env in envs] if envs else None
+
+    def restore(self, state: Sequence[Any], ended: np.ndarray) -> bool:
+        """Go on from a `state` instead of a reset; `ended` is is_last of the record before it. Whether they could."""
+        envs = self._restorable()
+        if len(envs) != len(state):
+            return False
+        for env, one in zip(envs, state, strict=True):
+            env.set_state(one)
+        self._seeds, self._ended = None, ended.copy()
+        self._vector._autoreset_envs = ended.copy()
+        return True
+
+    def _restorable(self) -> list[Any]:
+        """The environments themselves, if all have what `state` needs; else none."""
+        guarded: Sequence[Any] = self._vector.envs if isinstance(self._vector, SyncVectorEnv) else ()
+        envs = [one.env for one in guarded]
+        return envs if all(hasattr(env, "get_state") and hasattr(env, "set_state") for env in envs) else []
 
     def close(self) -> None:
         """Close every environment, and end the processes."""
@@ -223,7 +253,7 @@ def _start(makers: list[partial[_Guarded]]) -> AsyncVectorEnv:
         ) from error
 
 
-def _seeds(seed: int, num_envs: int) -> list[int]:
+def _seeds(seed: int | Sequence[int], num_envs: int) -> list[int]:
     """Distinct seeds below 2³¹, as old environments want them, that neighbouring run seeds don't share."""
     base = int(np.random.SeedSequence(seed).generate_state(1)[0]) % 2**30
     return [base + i for i in range(num_envs)]

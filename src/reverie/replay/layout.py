@@ -30,6 +30,17 @@ class Layout:
         leaves = [np.empty((*leading, *shape), dtype) for shape, dtype in self._leaves]
         return self._structure.unflatten(leaves)
 
+    def named(self, records: Experience) -> dict[str, np.ndarray]:
+        """The leaves by their names, for a file."""
+        return dict(zip(self._names, jax.tree.leaves(records), strict=True))
+
+    def unnamed(self, leaves: dict[str, np.ndarray]) -> Experience:
+        """The inverse of `named`; a ValueError where names are missing or unknown."""
+        missing, unknown = sorted({*self._names} - {*leaves}), sorted({*leaves} - {*self._names})
+        if missing or unknown:
+            raise ValueError(f"The record has other leaves than the template: {missing=}, {unknown=}.")
+        return self._structure.unflatten([leaves[name] for name in self._names])
+
     def check(self, records: Experience, *leading: int) -> Experience:
         """The same records as numpy arrays, leaves (*leading, ...).
 

@@ -3,6 +3,8 @@
 May import: `experience` and the rest of this room.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -11,9 +13,11 @@ import numpy as np
 from reverie.experience import Experience
 from reverie.replay.layout import Layout
 from reverie.replay.online import OnlineQueue
-from reverie.replay.streams import Streams
+from reverie.replay.streams import LATENTS, RECORDS, Streams
 
 Array = np.ndarray | jax.Array
+Leaves = dict[str, np.ndarray]
+LATENT_LEAVES = ("deter", "stoch")
 
 
 class Rows(NamedTuple):
@@ -121,7 +125,9 @@ class Replay:
         record = self._layout.check(record, self._num_envs)
         count = self._streams.count
         for stored, slots, _ in self._streams.runs(max(0, count - 1), count):
-            stored.is_last[:, slots] |= record.is_first[:, None]
+            if record.is_first.any():
+                stored.is_last[:, slots] |= record.is_first[:, None]
+                self._streams.touch(count - 1, count, RECORDS)
         self._streams.append(record)
 
     def sample(self, batch: int) -> Sample:
@@ -177,32 +183,47 @@ class Replay:
             for stored, slots, part in self._streams.runs(first + gone, first + trained):
                 stored.deter[stream, slots] = new_deter[gone:][part]
                 stored.stoch[stream, slots] = new_stoch[gone:][part]
+            self._streams.touch(first + gone, max(first + gone, first + trained), LATENTS)
 
-    def state(self, *, copy: bool = True) -> dict[str, Any]:
-        """All that a checkpoint needs: nested dicts of ints and numpy arrays.
-
-        With `copy=False` the records share the replay's memory, so that a large one need not fit twice: write
-        them out before the next `add` or `write_latents`.
-        """
-        oldest, count = self._streams.oldest, self._streams.count
-        records = {
-            f"{oldest + part.start:012d}": _slots(stored, slots, copy)._asdict()
-            for stored, slots, part in self._streams.runs(oldest, count)
-        }
+    def state(self) -> dict[str, Any]:
+        """All that a checkpoint needs besides `parts`, in JSON's types."""
         return {
             "num_envs": self._num_envs,
-            "oldest": oldest,
-            "count": count,
-            "records": records,  # id of the first → leaves (N, time, ...)
+            "length": self._streams.length,
+            "segment": self._segment,
+            "oldest": self._streams.oldest,
+            "count": self._streams.count,
             "generator": _pack_generator(self._generator),
-        } | ({"online": self._online.contexts.copy()} if self._online else {})
+            "online": self._online.contexts.tolist() if self._online else None,
+        }
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def parts(self) -> dict[str, tuple[int, Callable[[], Leaves]]]:
+        """What is held, in pieces by name: each with its version, which grows when it changes, and a way to copy it.
+
+        Records stay as they were collected; their latents change with every update and are pieces of their own.
+        """
+
+        def copy(index: int, kind: str) -> Leaves:
+            return {name: leaf.copy() for name, leaf in self._leaves(self._streams.segment(index), kind).items()}
+
+        return {
+            f"{kind}.{index:06d}": (version, partial(copy, index, kind))
+            for (index, kind), version in self._streams.changed.items()
+        }
+
+    def restore(self, state: dict[str, Any], read: Callable[[str], Leaves]) -> bool:
         """Goes on from a `state`: with the same arguments, the samples to come are the same bit for bit.
 
         Capacity, sequence and segment may differ from the saved replay's; the newest records that fit are
         kept. If it had no online queue, all its records count as trained on. Where this raises, nothing has
         changed.
+
+        Args:
+            state: of the saved replay.
+            read: gives one of its `parts` by name.
+
+        Returns:
+            Whether `parts` are the same as the saved ones.
 
         Raises:
             ValueError: where the state has another number of streams, or records of another template.
@@ -212,19 +233,35 @@ class Replay:
                 f"The saved replay has {saved} streams, this one has {self._num_envs}. "
                 f"Restore with num_envs={saved}, or start with an empty replay."
             )
+        length, segment, oldest, count = (int(state[name]) for name in ("length", "segment", "oldest", "count"))
+        if not (segment > 0 and 0 <= oldest <= count <= oldest + length):
+            raise ValueError(f"The saved replay's counters can't be: {length=}, {segment=}, {oldest=}, {count=}.")
         streams = Streams(self._layout, self._num_envs, self._streams.length, self._segment)
-        for first, leaves in sorted(state["records"].items()):
-            streams.write(int(first), self._check_saved(Experience(**leaves)))
-        streams.oldest = int(state["oldest"])
-        streams.advance(int(state["count"]))
-        self._streams = streams
-        self._generator = _unpack_generator(state["generator"])
+        kept = max(oldest, count - streams.length)
+        for index in np.unique(np.arange(oldest, count) % length // segment).tolist():
+            records = self._read(read, index, min(min(count, length) - index * segment, segment))
+            slots = index * segment + np.arange(records.reward.shape[1])
+            ids = count - 1 - (count - 1 - slots) % length  # the newest with this slot
+            for run in np.split(np.flatnonzero(ids >= kept), np.flatnonzero(np.diff(ids[ids >= kept]) != 1) + 1):
+                if len(run):
+                    streams.write(int(ids[run[0]]), _slots(records, slice(run[0], run[-1] + 1)))
+        streams.oldest = oldest
+        streams.advance(count)
+        generator = _unpack_generator(state["generator"])
         if self._online:
-            self._online.contexts[:] = state.get("online", max(0, streams.count - 1))
+            online = state["online"]
+            self._online.contexts[:] = max(0, count - 1) if online is None else online
+        self._streams, self._generator = streams, generator
+        return (length, segment) == (streams.length, self._segment)
 
-    def _check_saved(self, records: Experience) -> Experience:
+    def _leaves(self, records: Experience, kind: str) -> Leaves:
+        latents = kind == LATENTS
+        return {name: x for name, x in self._layout.named(records).items() if (name in LATENT_LEAVES) == latents}
+
+    def _read(self, read: Callable[[str], Leaves], index: int, size: int) -> Experience:
+        leaves = read(f"{RECORDS}.{index:06d}") | read(f"{LATENTS}.{index:06d}")
         try:
-            return self._layout.check(records, self._num_envs, np.shape(records.reward)[1])
+            return self._layout.check(self._layout.unnamed(leaves), self._num_envs, size)
         except ValueError as error:
             raise ValueError(
                 f"The saved replay's records do not fit this one. {error} Restore with the environment and "
@@ -236,19 +273,19 @@ def _pairs(rows: Rows) -> list[tuple[int, int]]:
     return list(zip(rows.stream.tolist(), rows.first.tolist(), strict=True))
 
 
-def _slots(stored: Experience, slots: slice, copy: bool) -> Experience:
-    return jax.tree.map(lambda leaf: leaf[:, slots].copy() if copy else leaf[:, slots], stored)
+def _slots(records: Experience, slots: slice) -> Experience:
+    return jax.tree.map(lambda leaf: leaf[:, slots], records)
 
 
-def _pack_generator(generator: np.random.Generator) -> np.ndarray:
-    """The state of a PCG64 generator, two integers of 128 bits and a spare draw, as (10,) uint32."""
+def _pack_generator(generator: np.random.Generator) -> list[int]:
+    """The state of a PCG64 generator, two integers of 128 bits and a spare draw, as ten of 32 bits."""
     state = generator.bit_generator.state
     wide = state["state"]["state"], state["state"]["inc"]
     words = [number >> shift & 0xFFFFFFFF for number in wide for shift in (0, 32, 64, 96)]
-    return np.array([*words, state["has_uint32"], state["uinteger"]], np.uint32)
+    return [*words, state["has_uint32"], state["uinteger"]]
 
 
-def _unpack_generator(packed: np.ndarray) -> np.random.Generator:
+def _unpack_generator(packed: list[int]) -> np.random.Generator:
     words = [int(word) for word in packed]
     state, increment = (sum(word << 32 * i for i, word in enumerate(words[at : at + 4])) for at in (0, 4))
     generator = np.random.Generator(np.random.PCG64())

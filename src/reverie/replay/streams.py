@@ -10,6 +10,8 @@ import jax
 from reverie.experience import Experience
 from reverie.replay.layout import Layout
 
+RECORDS, LATENTS = KINDS = ("records", "latents")  # what stays as it was collected, and what every update refreshes
+
 
 class Streams:
     """N rings of `length` records that advance together, so that one counter serves all of them.
@@ -25,6 +27,8 @@ class Streams:
         self._num_streams = num_streams
         self._segment = segment
         self._segments: dict[int, Experience] = {}  # leaves (N, slots, ...): a stream's time is contiguous
+        self.changes = 0  # counts writes
+        self.changed: dict[tuple[int, str], int] = {}  # (segment, LATENTS or RECORDS) → the last write to it
         self.length = length
         self.oldest = 0
         self.count = 0
@@ -51,9 +55,11 @@ class Streams:
 
     def write(self, first: int, records: Experience) -> None:
         """Stores records, leaves (N, time, ...), under the ids from `first` on; the counters stay."""
-        for stored, slots, part in self.runs(first, first + records.reward.shape[1]):
+        stop = first + records.reward.shape[1]
+        for stored, slots, part in self.runs(first, stop):
             for target, source in zip(jax.tree.leaves(stored), jax.tree.leaves(records), strict=True):
                 target[:, slots] = source[:, part]
+        self.touch(first, stop, *KINDS)
 
     def read(self, stream: int, first: int, into: Experience, index: int) -> None:
         """Fills `into[index]`, leaves (B, time, ...), with records of one stream from id `first` on."""
@@ -61,17 +67,32 @@ class Streams:
             for target, source in zip(jax.tree.leaves(into), jax.tree.leaves(stored), strict=True):
                 target[index, part] = source[stream, slots]
 
+    def touch(self, first: int, stop: int, *kinds: str) -> None:
+        """Declares the records with ids `first` to `stop` - 1 changed: their latents, the rest of them, or both."""
+        self.changes += 1
+        self.changed |= {(index, kind): self.changes for index, _, _ in self._runs(first, stop) for kind in kinds}
+
+    def segment(self, index: int) -> Experience:
+        """The slots of a segment that were ever written, leaves (N, slots, ...), as views."""
+        filled = min(self.count, self.length) - index * self._segment
+        return jax.tree.map(lambda leaf: leaf[:, :filled], self._segments[index])
+
     def runs(self, first: int, stop: int) -> Iterator[tuple[Experience, slice, slice]]:
         """Where the records with ids `first` to `stop` - 1 stand, in the fewest runs of neighbouring slots.
 
         Yields for each run its segment, leaves (N, slots, ...), its slots therein, and its ids less `first`.
         """
+        for index, slots, part in self._runs(first, stop):
+            if index not in self._segments:
+                size = min(self._segment, self.length - index * self._segment)
+                self._segments[index] = self._layout.empty(self._num_streams, size)
+            yield self._segments[index], slots, part
+
+    def _runs(self, first: int, stop: int) -> Iterator[tuple[int, slice, slice]]:
         done = first
         while done < stop:
             index, slot = divmod(done % self.length, self._segment)
             slots = min(self._segment, self.length - index * self._segment)
-            if index not in self._segments:
-                self._segments[index] = self._layout.empty(self._num_streams, slots)
             size = min(stop - done, slots - slot)
-            yield self._segments[index], slice(slot, slot + size), slice(done - first, done - first + size)
+            yield index, slice(slot, slot + size), slice(done - first, done - first + size)
             done += size

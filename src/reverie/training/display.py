@@ -16,6 +16,7 @@ from reverie.config import RunConfig
 from reverie.learner import compute_dtype
 from reverie.replay import Replay
 from reverie.spaces import Continuous, Discrete, Feature, Image
+from reverie.training.memory import in_units
 
 
 class Display:
@@ -25,6 +26,7 @@ class Display:
         self.console = Console(quiet=quiet, highlight=False, soft_wrap=not os.isatty(1))
         self._steps = steps
         self._live: Live | None = None
+        self._speed = self._shares = "too short to say"
         if self.console.is_terminal and not quiet:
             self._live = Live(Text("Compiling …"), console=self.console, auto_refresh=False)
             self._live.start(refresh=True)
@@ -37,19 +39,23 @@ class Display:
 
     def update(self, step: int, values: Mapping[str, float], returns: list[float]) -> None:
         """The newest numbers: rates, time left, recent returns and where the time goes."""
-        rate = values["rate/env_steps"]
-        left = f"{_duration(max(0, self._steps - step) / rate)} left" if rate else "no step yet"
-        progress = f"step {step:,} of {self._steps:,} ({left}), {values['updates']:,.0f} updates"
+        progress = f"step {step:,} of {self._steps:,}"
+        if "rate/env_steps" in values:  # all but the last time
+            rate = values["rate/env_steps"]
+            left = f"{_duration(max(0, self._steps - step) / rate)} left" if rate else "no step yet"
+            progress += f" ({left})"
+            self._speed = f"{rate:.1f} steps/s, {values['rate/updates']:.2f} updates/s"
+            shares = {name[5:]: share for name, share in values.items() if name.startswith("time/")}
+            self._shares = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
+        progress += f", {values['updates']:,.0f} updates"
         recent = f"return {sum(returns) / len(returns):.1f} (last {len(returns)})" if returns else "no episode yet"
         loss = f", loss {values['opt/loss']:.3g}" if "opt/loss" in values else ""
-        speed = f"{rate:.1f} steps/s, {values['rate/updates']:.2f} updates/s"
-        shares = ", ".join(f"{name[5:]} {share:.0%}" for name, share in values.items() if name.startswith("time/"))
         if self._live is None:
-            self.console.print(f"{progress} · {recent}{loss} · {speed} · {shares}")
+            self.console.print(f"{progress} · {recent}{loss} · {self._speed} · {self._shares}")
             return
         bar = ProgressBar(total=self._steps, completed=step, width=40)
         rows: dict[str, RenderableType] = {"progress": progress, "": bar, "learning": recent + loss}
-        rows |= {"speed": speed, "time": shares}
+        rows |= {"speed": self._speed, "time": self._shares}
         self._live.update(_grid(rows.items()), refresh=True)
 
     def close(self) -> None:
@@ -87,9 +93,9 @@ def describe(agent: Agent, env: str, replay: Replay, steps: int) -> Table:
     expected = min(steps, config.replay.capacity)
     table.add_row(
         "replay",
-        f"{replay.nbytes_per_record:,} bytes per step: {_bytes(expected * replay.nbytes_per_record)} "
+        f"{replay.nbytes_per_record:,} bytes per step: {in_units(expected * replay.nbytes_per_record)} "
         f"for {steps:,} steps, "
-        f"at most {_bytes(replay.nbytes_full)} at its capacity of {config.replay.capacity:,}",
+        f"at most {in_units(replay.nbytes_full)} at its capacity of {config.replay.capacity:,}",
     )
     batch = config.replay.batch * config.replay.length
     pace = config.run.train_ratio / batch
@@ -131,14 +137,6 @@ def _feature(feature: Feature) -> str:
             return f"{shape} number{'s' if shape != '1' else ''}"
         case Discrete():
             return f"{shape if shape != '1' else 'one'} of {feature.classes} classes"
-
-
-def _bytes(count: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
 
 
 def _duration(seconds: float) -> str:

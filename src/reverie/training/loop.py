@@ -8,16 +8,12 @@ copied while the device works. Nothing depends on timing: the same seed gives th
 May import: everything below `training`.
 """
 
-import math
-import signal
-import threading
-from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -27,18 +23,22 @@ from jaxtyping import PRNGKeyArray
 from reverie.agent import Agent, Carry, Keys, initial_carry, policy_step
 from reverie.config import Config
 from reverie.envs import Environments
-from reverie.errors import ReverieError
+from reverie.errors import InputError, ReverieError
 from reverie.experience import Experience, Step
 from reverie.learner import Latents, Learner, LearnerState, UpdateOutput
-from reverie.replay import Replay
-from reverie.replay.replay import Rows
+from reverie.replay import Replay, Rows
 from reverie.spaces import Spaces
-from reverie.training.checkpoints import RunFolder
+from reverie.storage import as_tree
+from reverie.training import memory
 from reverie.training.clock import Clock
 from reverie.training.display import Display, cautions, describe
+from reverie.training.episodes import Episodes
+from reverie.training.folder import Restored, RunFolder
 from reverie.training.metrics import MetricsWriter
+from reverie.training.report import Report
+from reverie.training.signals import stopping
 
-RECENT = 20  # episodes in the return that is shown
+Resume = Literal["auto", "must", "never"]
 
 
 class DivergedError(ReverieError, RuntimeError):
@@ -51,6 +51,7 @@ def train(
     *,
     steps: int | None = None,
     logdir: str | Path | None = None,
+    resume: Resume = "auto",
     quiet: bool = False,
     until: Callable[["Trainer"], bool] | None = None,
 ) -> Agent:
@@ -61,8 +62,9 @@ def train(
             or an environment (then one of it is stepped, and closed at the end).
         config: everything that decides a run; the defaults are the paper's with the smallest model.
         steps: environment steps, instead of `config.run.steps`.
-        logdir: the run's folder, for checkpoints and metrics. A run that is there already is continued. None: nothing
-            is written.
+        logdir: the run's folder, for checkpoints and metrics. None: nothing is written.
+        resume: whether to continue a run that is there already: "auto" if there is one, "must" or fail, "never" but
+            fail if there is one.
         quiet: print nothing.
         until: called after each logged row; training ends when it returns True.
 
@@ -72,7 +74,7 @@ def train(
     Raises:
         ReverieError: an environment, config or folder that doesn't fit; the message says what to do.
     """
-    trainer = Trainer(env, config, steps=steps, logdir=logdir, quiet=quiet)
+    trainer = Trainer(env, config, steps=steps, logdir=logdir, resume=resume, quiet=quiet)
     try:
         return trainer.run(until)
     finally:
@@ -86,7 +88,7 @@ class Trainer:
         agent: acts with the newest parameters.
         env_steps: decisions taken so far, by all environments together.
         updates: gradient steps so far.
-        returns: of the most recent episodes.
+        episodes: the finished ones.
         interrupted: whether a signal ended the run.
     """
 
@@ -97,6 +99,7 @@ class Trainer:
         *,
         steps: int | None = None,
         logdir: str | Path | None = None,
+        resume: Resume = "auto",
         quiet: bool = False,
     ):
         config = config or Config()
@@ -108,10 +111,12 @@ class Trainer:
         with ExitStack() as opened:  # closed at once if one of the next steps fails
             self._envs = Environments(env, config.env.envs, seed=config.seed, processes=config.env.processes)
             opened.callback(self._envs.close)
-            self._prepare(config, env_name(env), Path(logdir) if logdir else None, quiet, opened)
+            self._prepare(config, env_name(env), Path(logdir) if logdir else None, resume, quiet, opened)
             self._opened = opened.pop_all()
 
-    def _prepare(self, config: Config, name: str | None, logdir: Path | None, quiet: bool, opened: ExitStack) -> None:
+    def _prepare(
+        self, config: Config, name: str | None, logdir: Path | None, resume: Resume, quiet: bool, opened: ExitStack
+    ) -> None:
         """Everything but the environments: fresh, or as the newest checkpoint has it."""
         spaces = self._envs.spaces
         self._learner = Learner(spaces.observation, spaces.action, config)
@@ -125,30 +130,28 @@ class Trainer:
             sequence=config.replay.length + 1,
             seed=config.seed,
         )
-        self.env_steps, self.updates, self.episodes, self._credit = 0, 0, 0, 0.0
-        self.returns: deque[float] = deque(maxlen=RECENT)
+        self.env_steps, self.updates, self._credit = 0, 0, 0.0
+        self.episodes = Episodes(config.env.envs)
         self.interrupted = False
         self._pending: tuple[Rows, Latents] | None = None
-        self._metrics: list[dict[str, jax.Array]] = []  # of all updates since the last report
-        self._clock = Clock()
+        self._now: tuple[Step, Carry] | None = None
         self._folder = RunFolder(logdir, self.agent, name, config.run.keep) if logdir else None
         if self._folder:
             opened.callback(self._folder.close)
         self._display = Display(config.run.steps, quiet=quiet)
         opened.callback(self._display.close)
         self._display.note(describe(self.agent, name or "an environment", self._replay, config.run.steps))
+        records = min(config.run.steps, config.replay.capacity)
+        memory.check(records, self._replay.nbytes_per_record, config.replay.memory)
         for caution in cautions(self.agent):
             self._display.warn(caution)
-        if self._folder and self._folder.newest is not None:
-            self._restore()
-        self._writer = (
-            MetricsWriter(self._folder.path, tensorboard=config.run.tensorboard, resume_step=self.env_steps)
-            if self._folder
-            else None
-        )
-        if self._writer:
-            opened.callback(self._writer.close)
-        self._reported = (self.env_steps, self.updates)
+        self._continue(resume)
+        writer = None
+        if self._folder:
+            writer = MetricsWriter(self._folder.path, tensorboard=config.run.tensorboard, resume_step=self.env_steps)
+            opened.callback(writer.close)
+        self._report = Report(self._display, writer, self.env_steps, self.updates)
+        self._clock = self._report.clock
 
     def run(self, until: Callable[["Trainer"], bool] | None = None) -> Agent:
         """Train up to `config.run.steps`; saves at intervals, at the end, and when interrupted."""
@@ -158,17 +161,21 @@ class Trainer:
                 "ask for more to continue it."
             )
             return self.agent
-        with self._signals():
+        with stopping(self._interrupt):
             try:
                 self._loop(until or (lambda trainer: False))
             finally:
                 self._display.close()
-        self._save()
+        self._save(wait=True)
         if self._folder:
             done = "Interrupted" if self.interrupted else "Done"
             again = " Run the same command again to continue." if self.interrupted else ""
             self._display.note(f"{done} after {self.env_steps:,} steps; the run is in {self._folder.path}.{again}")
         return self.agent
+
+    def _interrupt(self) -> None:
+        self.interrupted = True
+        self._display.note("Stopping: saving the run. Press Ctrl-C again to stop without saving.")
 
     def close(self) -> None:
         """End the environments and wait for files."""
@@ -176,8 +183,7 @@ class Trainer:
 
     def _loop(self, until: Callable[["Trainer"], bool]) -> None:
         last_save = Clock()
-        step, carry = self._begin()
-        episode_return, episode_length = np.zeros(self._envs.num_envs), np.zeros(self._envs.num_envs, int)
+        step, carry = self._now or self._begin()
         while self.env_steps < self.config.run.steps and not self.interrupted:
             newest = self._pending
             with self._clock.measure("act"):
@@ -194,8 +200,10 @@ class Trainer:
             decisions = int(np.sum(~step.is_last))
             self.env_steps += decisions
             self._earn(decisions)
-            episode_return, episode_length = self._episodes(following, episode_return, episode_length)
+            for value, length in self.episodes.add(following):
+                self._report.episode(self.env_steps, value, length)
             step = following
+            self._now = step, carry
             if self._clock.elapsed >= self.config.run.log_every:
                 self._log()
                 if until(self):
@@ -203,9 +211,8 @@ class Trainer:
             if last_save.elapsed >= self.config.run.checkpoint_every:
                 last_save = Clock()
                 self._save()
-        self._learn()
-        if self._metrics or self._reported != (self.env_steps, self.updates):
-            self._log(last=True)
+        # Updates that the last step earned stay due, so that a continued run does all in the order of one that went on.
+        self._log(last=True)
 
     def _step(self, action: dict[str, np.ndarray]) -> Step:
         """Step the environments; if one fails, what was learned until then is saved first."""
@@ -215,12 +222,23 @@ class Trainer:
         except Exception as error:
             if not _all_finite(self._state.networks):
                 raise self._diverged() from error  # no wonder that the actions were refused
-            self._save()
+            self._now = None  # the step that is broken off is not part of the run
+            self._save(wait=True)
             raise
 
+    def _first_now(self) -> tuple[Step, Carry]:
+        """What the loop carries, as zeros: for shapes and dtypes."""
+        count, spaces = self._envs.num_envs, self._envs.spaces
+        flags = np.zeros(count, bool)
+        step = Step(spaces.zero_observation(count), np.zeros(count, np.float32), flags, flags, flags)
+        return step, initial_carry(self._state.networks, count, self._keys.act)
+
     def _begin(self) -> tuple[Step, Carry]:
+        """New episodes everywhere; others than those that the run began with, if it is continued."""
+        self.episodes.begin()
+        step = self._envs.reset(seed=[self.config.seed, self.env_steps] if self.env_steps else None)
         key = jax.random.fold_in(self._keys.act, self.env_steps)
-        return self._envs.reset(), initial_carry(self._state.networks, self._envs.num_envs, key)
+        return step, initial_carry(self._state.networks, self._envs.num_envs, key)
 
     def _act(self, step: Step, carry: Carry) -> tuple[Carry, dict[str, jax.Array], Latents]:
         carry = policy_step(self._state.networks, step.observation, step.is_first, carry, dtype=self._learner.dtype)
@@ -250,7 +268,7 @@ class Trainer:
             with self._clock.measure("learn"):
                 self._state, output = self._update(self._state, batch)
                 jax.block_until_ready(self._pending)
-            self._metrics.append(output.metrics)
+            self._report.add(output.metrics)
             self._write_back()
             self._pending = (sample.rows, output.latents)
             self.updates += 1
@@ -262,45 +280,16 @@ class Trainer:
                 rows, latents = self._pending
                 self._replay.write_latents(rows, *jax.device_get(latents))
 
-    def _episodes(self, step: Step, returns: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Add up returns and lengths; write a row for each episode that ended."""
-        returns, lengths = returns + step.reward, lengths + ~step.is_first
-        for index in np.flatnonzero(step.is_last):
-            self.returns.append(float(returns[index]))
-            self.episodes += 1
-            if self._writer:
-                row = {"episode/return": float(returns[index]), "episode/length": float(lengths[index])}
-                self._writer.write(self.env_steps, row)
-        return np.where(step.is_last, 0, returns), np.where(step.is_last, 0, lengths)
-
     def _log(self, last: bool = False) -> None:
-        """Average what was measured since the last time; a DivergedError if the loss is not finite.
-
-        The update that the device is at belongs to the next row, so nobody waits for it, unless this is the `last`.
-        """
-        seconds = max(self._clock.elapsed, 1e-9)
-        steps, updates = self._reported
-        finished = len(self._metrics) if last else max(0, len(self._metrics) - 1)
-        with self._clock.measure("learn"):
-            fetched = jax.device_get(self._metrics[:finished])
-        self._metrics = self._metrics[finished:]
-        values = {name: float(np.mean([row[name] for row in fetched])) for name in (fetched[0] if fetched else {})}
-        values |= {
-            "updates": float(self.updates),
-            "episodes": float(self.episodes),
-            "rate/env_steps": (self.env_steps - steps) / seconds,
-            "rate/updates": (self.updates - updates) / seconds,
+        """A row of metrics; a DivergedError if the loss is not finite."""
+        if self._folder and (problem := self._folder.problem()):
+            self._display.warn(problem)
+        values = {
+            "episodes": float(self.episodes.count),
             "replay/records": float(len(self._replay)),
             "replay/bytes": float(self._replay.nbytes),
-            **{f"time/{part}": share for part, share in self._clock.shares().items()},
         }
-        self._reported = (self.env_steps, self.updates)
-        with self._clock.measure("log"):
-            if self._writer:
-                self._writer.write(self.env_steps, values)
-                self._writer.flush()
-            self._display.update(self.env_steps, values, list(self.returns))
-        if fetched and not math.isfinite(fetched[-1]["opt/loss"]):
+        if not self._report.write(self.env_steps, self.updates, values, self.episodes.recent, last=last):
             raise self._diverged()
 
     def _diverged(self) -> DivergedError:
@@ -309,7 +298,7 @@ class Trainer:
             "checkpoint is from before; lower optimizer.learning_rate or look at the environment's rewards."
         )
 
-    def _save(self) -> None:
+    def _save(self, *, wait: bool = False) -> None:
         """A checkpoint of this moment; never one of parameters that aren't finite."""
         if self._folder is None:
             return
@@ -317,53 +306,52 @@ class Trainer:
             self._display.warn("the parameters are not finite; the newest checkpoint stays as it is.")
             return
         with self._clock.measure("log"):
-            pending = self._pending and {
-                "rows": self._pending[0]._asdict(),
-                "latents": jax.device_get(self._pending[1])._asdict(),
-            }
+            envs = self._envs.state() if self._now else None
+            loop: dict[str, Any] = {"pending": self._pending} if self._pending else {}
+            if self._now and envs is not None:
+                loop |= {"now": _without_key(self._now)}
             progress = {
                 "env_steps": self.env_steps,
                 "updates": self.updates,
-                "episodes": self.episodes,
                 "credit": self._credit,
-                "returns": list(self.returns),
+                "episodes": self.episodes.state(),
+                "pending": self._pending is not None,
+                "envs": envs,
             }
-            replay = self._replay.state() | ({"pending": pending} if pending else {})
-            self._folder.save(self._state, replay, progress)
+            self._folder.save(self._state, self._replay, loop, progress, wait=wait)
+        if wait and (problem := self._folder.problem()):
+            self._display.warn(problem)
 
-    def _restore(self) -> None:
-        assert self._folder is not None
-        self._state, replay, progress = self._folder.restore(self._state)
+    def _continue(self, resume: Resume) -> None:
+        """From the newest checkpoint, if there is one and `resume` allows it."""
+        found = self._folder is not None and self._folder.newest is not None
+        where = self._folder.path if self._folder else "no logdir"
+        if resume == "must" and not found:
+            raise InputError(f"There is no run to continue in {where}; leave out --resume must to begin one.")
+        if resume == "never" and found:
+            raise InputError(f"{where} holds a run already; choose another logdir, or leave out --resume never.")
+        if self._folder and (restored := self._folder.restore(self._state, self._replay, self._display.warn)):
+            self._restore(restored)
+
+    def _restore(self, restored: Restored) -> None:
+        self._state = jax.device_put(restored.state)
         self.agent.networks = self._state.networks
-        if pending := replay.pop("pending", None):
-            self._pending = (Rows(**pending["rows"]), Latents(**pending["latents"]))
-        self._replay.restore(replay)
-        self.env_steps, self.updates = progress["env_steps"], progress["updates"]
-        self.episodes, self._credit = progress["episodes"], progress["credit"]
-        self.returns.extend(progress["returns"])
+        progress = restored.progress
+        self.env_steps, self.updates, self._credit = progress["env_steps"], progress["updates"], progress["credit"]
+        self.episodes.restore(progress["episodes"])
+        like: dict[str, Any] = {}
+        if progress["pending"]:
+            like["pending"] = _pending_like(self.config)
+        if progress["envs"] is not None:
+            like["now"] = jax.eval_shape(lambda: _without_key(self._first_now()))
+        loop = as_tree(like, restored.loop, "the newest checkpoint")
+        self._pending = loop.get("pending")
+        if "now" in like and self._envs.restore(progress["envs"], loop["now"][0].is_last):
+            step, carry = loop["now"]
+            self._now = step, jax.device_put(carry._replace(key=jax.random.wrap_key_data(carry.key)))
         self._display.note(
             f"Continuing from {self.env_steps:,} steps, {self.updates:,} updates and {len(self._replay):,} records."
         )
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """The first Ctrl-C or SIGTERM ends the run in order, a second one at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def stop(number: int, _: Any) -> None:
-            self.interrupted = True
-            for name, handler in previous.items():
-                signal.signal(name, handler)
-            self._display.note("Stopping: saving the run. Press Ctrl-C again to stop without saving.")
-
-        previous = {name: signal.signal(name, stop) for name in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for name, handler in previous.items():
-                signal.signal(name, handler)
 
 
 def env_name(env: Any) -> str | None:
@@ -373,6 +361,20 @@ def env_name(env: Any) -> str | None:
     module, name = getattr(env, "__module__", None), getattr(env, "__qualname__", None)
     importable = module not in (None, "__main__") and name is not None and "<" not in name
     return f"{module}:{name}" if importable else None
+
+
+def _without_key(now: tuple[Step, Carry]) -> tuple[Step, Carry]:
+    """With the random key as plain numbers, which a file can hold."""
+    step, carry = now
+    return step, carry._replace(key=jax.random.key_data(carry.key))
+
+
+def _pending_like(config: Config) -> tuple[Rows, Latents]:
+    """Shapes and dtypes of latents that wait to be written back."""
+    rows, trained = (config.replay.batch,), (config.replay.batch, config.replay.length)
+    return Rows(np.zeros(rows, np.int64), np.zeros(rows, np.int64)), Latents(
+        jnp.zeros((*trained, config.model.deter), jnp.bfloat16), jnp.zeros((*trained, config.model.groups), jnp.uint8)
+    )
 
 
 @jax.jit

@@ -1,0 +1,72 @@
+"""What a run measures on its way, to the terminal and to files. May import: `clock`, `display`, `metrics`."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from reverie.training.clock import Clock
+from reverie.training.display import Display
+from reverie.training.metrics import MetricsWriter
+
+
+class Report:
+    """Collects the metrics of updates and writes their means at intervals.
+
+    Attributes:
+        clock: counts where the time goes, since the last report.
+    """
+
+    def __init__(self, display: Display, writer: MetricsWriter | None, env_steps: int, updates: int) -> None:
+        self.clock = Clock()
+        self._display, self._writer = display, writer
+        self._metrics: list[dict[str, jax.Array]] = []  # of all updates since the last report
+        self._reported = (env_steps, updates)
+
+    def add(self, metrics: dict[str, jax.Array]) -> None:
+        """An update's metrics, which the device may still be computing."""
+        self._metrics.append(metrics)
+
+    def episode(self, env_steps: int, value: float, length: int) -> None:
+        """An episode that ended."""
+        if self._writer:
+            self._writer.write(env_steps, {"episode/return": value, "episode/length": float(length)})
+
+    def write(
+        self, env_steps: int, updates: int, values: Mapping[str, float], returns: Sequence[float], *, last: bool = False
+    ) -> bool:
+        """A row: means over the updates since the last one, `values`, rates and shares of time.
+
+        The update that the device is at belongs to the next row, so nobody waits for it, unless this is the `last` row,
+        which covers too short a time to speak of rates.
+
+        Returns:
+            Whether the newest loss is finite.
+        """
+        if last and not self._metrics and self._reported == (env_steps, updates):
+            return True
+        finished = len(self._metrics) if last else max(0, len(self._metrics) - 1)
+        with self.clock.measure("learn"):
+            fetched: list[dict[str, Any]] = jax.device_get(self._metrics[:finished])
+        self._metrics = self._metrics[finished:]
+        row = {name: float(np.mean([update[name] for update in fetched])) for name in (fetched[0] if fetched else {})}
+        row |= {"updates": float(updates), **values}
+        if not last:
+            row |= self._pace(env_steps, updates)
+        self._reported = (env_steps, updates)
+        with self.clock.measure("log"):
+            if self._writer:
+                self._writer.write(env_steps, row)
+                self._writer.flush()
+            self._display.update(env_steps, row, list(returns))
+        return not fetched or math.isfinite(fetched[-1]["opt/loss"])
+
+    def _pace(self, env_steps: int, updates: int) -> dict[str, float]:
+        seconds = max(self.clock.elapsed, 1e-9)
+        rates = {
+            "rate/env_steps": (env_steps - self._reported[0]) / seconds,
+            "rate/updates": (updates - self._reported[1]) / seconds,
+        }
+        return rates | {f"time/{part}": share for part, share in self.clock.shares().items()}

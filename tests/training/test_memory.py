@@ -1,0 +1,83 @@
+"""What replay may take is known before anything is collected."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reverie.training import memory
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("8GiB", 8 * 2**30), ("500 MB", 5 * 10**8), ("1.5kb", 1500), ("2TiB", 2 * 2**40), ("7B", 7), ("3 mib", 3 * 2**20)],
+)
+def test_sizes_as_people_write_them(text, count):
+    assert memory.budget(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "8", "GiB", "-1GB", "8 gigs", "1e9B"])
+def test_other_texts_are_refused(text):
+    with pytest.raises(ValueError, match="replay.memory must be a size such as 8GiB or 500MB, or auto"):
+        memory.budget(text)
+
+
+def test_auto_is_a_part_of_what_is_free():
+    free = memory.free_memory()
+    assert free is None or 0 < memory.budget("auto") < free * 1.01
+
+
+def test_a_containers_limit_counts(tmp_path, monkeypatch):
+    (tmp_path / "memory.max").write_text("1000000\n")
+    (tmp_path / "memory.current").write_text("400000\n")
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    assert memory.free_memory() == 600_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.free_memory() != 600_000
+
+
+def test_too_much_is_refused_with_what_would_fit():
+    memory.check(1000, 500, "500kB")
+    with pytest.raises(
+        ValueError, match=r"would take 501 kB: 1,002 records of 500 bytes, but the budget is 500 kB"
+    ) as error:
+        memory.check(1002, 500, "500kB")
+    assert "--replay.capacity 1000" in str(error.value)
+    assert "--replay.memory 506kB" in str(error.value)
+    memory.check(1002, 500, "506kB")
+
+
+SCRIPT = """
+import resource, sys, numpy as np
+from reverie.experience import Experience
+from reverie.replay import Replay
+flag = np.zeros((), bool)
+image, action, reward = np.zeros((64, 64, 3), np.uint8), np.zeros((), np.int32), np.zeros((), np.float32)
+deter, stoch = np.zeros(512, np.float16), np.zeros(32, np.uint8)
+template = Experience({"image": image}, {"a": action}, reward, flag, flag, flag, deter, stoch)
+replay = Replay(template, capacity=10_000, num_envs=2, sequence=65)
+import jax
+record = jax.tree.map(lambda x: np.zeros((2, *x.shape), x.dtype), template)
+record.observation["image"][:] = 7
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+for step in range(7_000):
+    replay.add(record)
+    if step % 50 == 0 and replay.ready():
+        sample = replay.sample(16)
+        replay.write_latents(sample.rows, sample.experience.deter[:, 1:], sample.experience.stoch[:, 1:])
+after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+print(after - before, replay.nbytes_full)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere memory is counted in other ways")
+def test_replay_takes_what_it_says_also_after_wrapping_around():
+    source = Path(__file__).parents[2] / "src"
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(source)}
+    )
+    assert done.returncode == 0, done.stderr
+    taken, announced = map(int, done.stdout.split())
+    assert taken == pytest.approx(announced, rel=0.1)
