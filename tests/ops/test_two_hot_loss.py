@@ -30,6 +30,14 @@ def test_loss_and_gradient(axis, count):
     np.testing.assert_allclose(jnp.moveaxis(gradient, axis, -1), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_a_target_that_is_no_number_is_not_taken_for_one():
+    loss, gradient = jax.value_and_grad(lambda x: two_hot_loss(x, (neighbours(jnp.float32(np.nan), BINS),), -1))(
+        jnp.zeros(255)
+    )
+    assert jnp.isnan(loss)
+    assert jnp.isnan(gradient).any()
+
+
 def test_decode_is_the_same_on_any_axis():
     probs = jax.nn.softmax(jax.random.normal(jax.random.key(0), (5, 4, 255)))
     np.testing.assert_allclose(

@@ -16,7 +16,7 @@ import pytest
 
 import reverie
 from reverie.config import BehaviourConfig, Config, EnvConfig, ModelConfig, ReplayConfig, RunConfig
-from reverie.storage import Store
+from reverie.storage import Store, read_arrays
 from reverie.training import DivergedError, Trainer, train
 from reverie.training.metrics import MetricsWriter, read_metrics
 
@@ -192,7 +192,7 @@ def test_what_is_recorded_is_what_happened(terminate):
 def test_updates_write_their_latents_back():
     trainer = Trainer(ENV, TINY, steps=40, quiet=True)
     trainer.run()
-    rows, latents = trainer._pending
+    rows, latents, _ = trainer._pending
 
     def stored() -> list[np.ndarray]:
         records = held(trainer)
@@ -218,18 +218,55 @@ def test_a_nan_from_an_environment_is_named():
         train(NanRewards(), TINY, quiet=True)
 
 
-@pytest.mark.parametrize("env", [ENV, "Pendulum-v1"])
-def test_a_diverged_run_keeps_its_last_good_checkpoint(tmp_path, env):
-    """Discrete actions go on to the next report; continuous ones are refused on the way to the environment."""
-    config = replace(TINY, run=replace(TINY.run, checkpoint_every=0, log_every=1000))
-    train(env, config, logdir=tmp_path / "run", quiet=True)
-    trainer = Trainer(env, config, steps=200, logdir=tmp_path / "run", quiet=True)
+def poison(trainer, *, stream: slice, time: slice) -> None:
+    """Rewards in replay that no environment could have brought there."""
+    trainer._replay._streams.segment(0).reward[stream, time] = np.nan
+
+
+def test_updates_that_are_not_finite_are_skipped_and_counted(tmp_path):
+    trainer = Trainer(ENV, TINY, logdir=tmp_path / "run", quiet=True)
+
+    def watch(run) -> bool:
+        if run.updates == 3:
+            poison(run, stream=slice(0, 1), time=slice(4, 5))
+        return False
+
+    trainer.run(watch)
+    trainer.close()
+    assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(trainer._state))
+    assert all(np.all(np.isfinite(x.astype(np.float32))) for x in (held(trainer)["deter"],))
+    rows = [row for row in read_metrics(tmp_path / "run") if "opt/skipped" in row]
+    skipped = sum(row["opt/skipped"] for row in rows)
+    assert 0 < skipped < trainer.updates - 3
+    assert None not in {row.get("opt/loss", 0) for row in rows}  # means are over the others
+
+
+def test_a_diverged_run_keeps_its_batch_and_its_last_good_parameters(tmp_path, capsys):
+    trainer = Trainer(ENV, TINY, steps=1000, logdir=tmp_path / "run")
+
+    def watch(run) -> bool:
+        poison(run, stream=slice(None), time=slice(20, None))
+        return False
+
+    with pytest.raises(DivergedError, match="Training diverged after .* updates"):
+        trainer.run(watch)
+    trainer.close()
+    assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(trainer._state))
+    assert "5 updates in a row were skipped; the batch" in capsys.readouterr().out.replace("\n", " ")
+    batch = read_arrays(tmp_path / "run" / "skipped_batch.safetensors")
+    assert np.isnan(batch[".reward"]).any()
+
+
+def test_a_checkpoint_never_holds_parameters_that_are_not_finite(tmp_path, capsys):
+    trainer = Trainer("Pendulum-v1", TINY, steps=60, logdir=tmp_path / "run")
+    trainer.run()
     newest = trainer._folder.newest
     trainer._state = jax.tree.map(lambda x: x * np.nan if x.dtype == np.float32 else x, trainer._state)
-    with pytest.raises(DivergedError, match="Training diverged"):
-        trainer.run()
-    assert trainer._folder.newest == newest
+    trainer.env_steps += 1
+    trainer._save(wait=True)
     trainer.close()
+    assert trainer._folder.newest == newest
+    assert "the parameters are not finite" in capsys.readouterr().out
 
 
 def test_ctrl_c_saves_and_says_how_to_continue(tmp_path, capsys):

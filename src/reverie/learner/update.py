@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from reverie.behaviour import Critic, replay_value_loss
 from reverie.config import Config
@@ -50,8 +50,11 @@ class Auxiliary(NamedTuple):
 
 
 class UpdateOutput(NamedTuple):
+    """What an update leaves besides the state."""
+
     metrics: dict[str, Float[Array, ""]]
     latents: Latents
+    finite: Bool[Array, ""]  # whether loss and gradient were; if not, the state has stayed as it was
 
 
 class Learner:
@@ -98,19 +101,23 @@ class Learner:
     def apply(
         self, state: LearnerState, gradient: Networks, total: Float[Array, ""], aux: Auxiliary
     ) -> tuple[LearnerState, UpdateOutput]:
-        """The optimiser's step along a gradient; the slow critic follows."""
+        """The optimiser's step along a gradient; the slow critic follows. A step that is not finite is not taken."""
         step, optimizer = self.optimizer.update(gradient, state.optimizer, state.networks)
         networks = optax.apply_updates(state.networks, step)
         slow_critic = optax.incremental_update(networks.critic, state.slow_critic, self.config.behaviour.slow_rate)
+        norm = jnp.linalg.norm(ravel_pytree(gradient)[0])
+        finite = jnp.isfinite(total) & jnp.isfinite(norm)
         metrics = aux.metrics | {
             "opt/loss": total,
-            "opt/grad_norm": jnp.linalg.norm(ravel_pytree(gradient)[0]),
+            "opt/grad_norm": norm,
+            "opt/skipped": 1.0 - finite,
             "opt/grad_rms": _rms(gradient),
             "opt/update_rms": _rms(step),
             "opt/param_rms": _rms(networks),
         }
-        state = LearnerState(networks, slow_critic, optimizer, aux.return_scale, state.updates + 1)
-        return state, UpdateOutput(metrics, aux.latents)
+        moved = LearnerState(networks, slow_critic, optimizer, aux.return_scale, state.updates)
+        state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), moved, state)
+        return state._replace(updates=state.updates + 1), UpdateOutput(metrics, aux.latents, finite)
 
     def loss(
         self, networks: Networks, state: LearnerState, batch: Experience, key: PRNGKeyArray | None

@@ -37,13 +37,14 @@ class Neighbours(NamedTuple):
 
 
 def neighbours(target: Float[Array, "*batch"], bins: Bins) -> Neighbours:
-    """Targets beyond the ends go to the end bin. A target on a bin has all its weight there."""
+    """Targets beyond the ends go to the end bin. A target on a bin has all its weight there. NaN stays NaN."""
     edges = jnp.asarray(bins)
     below = jnp.clip(jnp.searchsorted(edges, target, side="right", method="scan_unrolled") - 1, 0, len(bins) - 1)
     above = jnp.minimum(below + 1, len(bins) - 1)
     width = edges[above] - edges[below]
     share = (target - edges[below]) / jnp.where(width > 0, width, 1.0)
-    return Neighbours(below, above, jnp.where(width > 0, jnp.clip(share, 0.0, 1.0), 0.0))
+    share = jnp.where(width > 0, jnp.clip(share, 0.0, 1.0), 0.0)
+    return Neighbours(below, above, jnp.where(jnp.isnan(target), target, share))
 
 
 def two_hot(target: Float[Array, "*batch"], bins: Bins) -> Float[Array, "*batch bins"]:

@@ -50,6 +50,8 @@ class Display:
         progress += f", {values['updates']:,.0f} updates"
         recent = f"return {sum(returns) / len(returns):.1f} (last {len(returns)})" if returns else "no episode yet"
         loss = f", loss {values['opt/loss']:.3g}" if "opt/loss" in values else ""
+        if values.get("opt/skipped"):
+            loss += f", {values['opt/skipped']:.0f} updates skipped (not finite)"
         if self._live is None:
             self.console.print(f"{progress} · {recent}{loss} · {self._speed} · {self._shares}")
             return

@@ -20,9 +20,20 @@ from typing import IO, Any, NamedTuple
 from reverie.agent import Agent, read_description
 from reverie.config import differences
 from reverie.errors import InputError
+from reverie.experience import Experience
 from reverie.learner import LearnerState
 from reverie.replay import Replay
-from reverie.storage import Checkpoint, DamagedFileError, Part, Store, as_tree, copied, read_newest, write_text
+from reverie.storage import (
+    Checkpoint,
+    DamagedFileError,
+    Part,
+    Store,
+    as_tree,
+    copied,
+    read_newest,
+    write_arrays,
+    write_text,
+)
 
 try:
     import fcntl
@@ -113,6 +124,12 @@ class RunFolder:
         versions = {name: version(name) for name in ("reverie", "jax", "numpy")}
         meta = {"progress": dict(progress), "replay": replay.state(), "versions": versions}
         self._store.save(count, meta, parts, wait=wait)
+
+    def keep_batch(self, batch: Experience) -> Path:
+        """Write a batch for a person to look at, in place of the one before."""
+        path = self.path / "skipped_batch.safetensors"
+        write_arrays(path, copied(batch))
+        return path
 
     def restore(self, state: LearnerState, replay: Replay, warn: Callable[[str], None]) -> Restored | None:
         """The newest checkpoint that can be read, or None if there is none; fills the replay.

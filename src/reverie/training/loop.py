@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -40,9 +40,20 @@ from reverie.training.signals import stopping
 
 Resume = Literal["auto", "must", "never"]
 
+# Updates in a row whose loss or gradient is not finite, after which the batch is kept for inspection, and the run ends.
+KEEP_BATCH_AFTER, STOP_AFTER = 5, 20
+
 
 class DivergedError(ReverieError, RuntimeError):
-    """The loss or the parameters are no longer finite."""
+    """One update after the other had a loss or gradient that was not finite."""
+
+
+class Pending(NamedTuple):
+    """Of the newest update, what replay has not yet heard of."""
+
+    rows: Rows
+    latents: Latents
+    finite: Any  # (), bool: if the update was skipped, its latents are of no use
 
 
 def train(
@@ -133,7 +144,9 @@ class Trainer:
         self.env_steps, self.updates, self._credit = 0, 0, 0.0
         self.episodes = Episodes(config.env.envs)
         self.interrupted = False
-        self._pending: tuple[Rows, Latents] | None = None
+        self._pending: Pending | None = None
+        self._batch: Experience | None = None  # that of the newest update
+        self._skipped = 0  # updates in a row
         self._now: tuple[Step, Carry] | None = None
         self._folder = RunFolder(logdir, self.agent, name, config.run.keep) if logdir else None
         if self._folder:
@@ -270,18 +283,26 @@ class Trainer:
                 jax.block_until_ready(self._pending)
             self._report.add(output.metrics)
             self._write_back()
-            self._pending = (sample.rows, output.latents)
+            self._pending, self._batch = Pending(sample.rows, output.latents, output.finite), sample.experience
             self.updates += 1
         self.agent.networks = self._state.networks
 
     def _write_back(self) -> None:
-        if self._pending is not None:
-            with self._clock.measure("data"):
-                rows, latents = self._pending
-                self._replay.write_latents(rows, *jax.device_get(latents))
+        if self._pending is None:
+            return
+        with self._clock.measure("data"):
+            latents, finite = jax.device_get((self._pending.latents, self._pending.finite))
+            if finite:
+                self._replay.write_latents(self._pending.rows, *latents)
+        self._skipped = 0 if finite else self._skipped + 1
+        if self._skipped == KEEP_BATCH_AFTER and self._folder and self._batch:
+            path = self._folder.keep_batch(self._batch)
+            self._display.warn(f"{self._skipped} updates in a row were skipped; the batch of the last is in {path}.")
+        if self._skipped == STOP_AFTER:
+            raise self._diverged()
 
     def _log(self, last: bool = False) -> None:
-        """A row of metrics; a DivergedError if the loss is not finite."""
+        """A row of metrics."""
         if self._folder and (problem := self._folder.problem()):
             self._display.warn(problem)
         values = {
@@ -289,13 +310,12 @@ class Trainer:
             "replay/records": float(len(self._replay)),
             "replay/bytes": float(self._replay.nbytes),
         }
-        if not self._report.write(self.env_steps, self.updates, values, self.episodes.recent, last=last):
-            raise self._diverged()
+        self._report.write(self.env_steps, self.updates, values, self.episodes.recent, last=last)
 
     def _diverged(self) -> DivergedError:
         return DivergedError(
-            f"Training diverged after {self.updates} updates: the loss or the parameters are not finite. The newest "
-            "checkpoint is from before; lower optimizer.learning_rate or look at the environment's rewards."
+            f"Training diverged after {self.updates} updates: loss or gradient are not finite any more. Parameters are "
+            "those of the last good update; lower optimizer.learning_rate or look at the environment's rewards."
         )
 
     def _save(self, *, wait: bool = False) -> None:
@@ -369,12 +389,13 @@ def _without_key(now: tuple[Step, Carry]) -> tuple[Step, Carry]:
     return step, carry._replace(key=jax.random.key_data(carry.key))
 
 
-def _pending_like(config: Config) -> tuple[Rows, Latents]:
+def _pending_like(config: Config) -> Pending:
     """Shapes and dtypes of latents that wait to be written back."""
     rows, trained = (config.replay.batch,), (config.replay.batch, config.replay.length)
-    return Rows(np.zeros(rows, np.int64), np.zeros(rows, np.int64)), Latents(
+    latents = Latents(
         jnp.zeros((*trained, config.model.deter), jnp.bfloat16), jnp.zeros((*trained, config.model.groups), jnp.uint8)
     )
+    return Pending(Rows(np.zeros(rows, np.int64), np.zeros(rows, np.int64)), latents, np.zeros((), bool))
 
 
 @jax.jit

@@ -1,6 +1,5 @@
 """What a run measures on its way, to the terminal and to files. May import: `clock`, `display`, `metrics`."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,22 +35,22 @@ class Report:
 
     def write(
         self, env_steps: int, updates: int, values: Mapping[str, float], returns: Sequence[float], *, last: bool = False
-    ) -> bool:
-        """A row: means over the updates since the last one, `values`, rates and shares of time.
+    ) -> None:
+        """A row: means over the updates since the last one, without skipped ones, `values`, rates and shares of time.
 
         The update that the device is at belongs to the next row, so nobody waits for it, unless this is the `last` row,
         which covers too short a time to speak of rates.
-
-        Returns:
-            Whether the newest loss is finite.
         """
         if last and not self._metrics and self._reported == (env_steps, updates):
-            return True
+            return
         finished = len(self._metrics) if last else max(0, len(self._metrics) - 1)
         with self.clock.measure("learn"):
             fetched: list[dict[str, Any]] = jax.device_get(self._metrics[:finished])
         self._metrics = self._metrics[finished:]
-        row = {name: float(np.mean([update[name] for update in fetched])) for name in (fetched[0] if fetched else {})}
+        counted = [update for update in fetched if not update["opt/skipped"]]
+        row = {name: float(np.mean([update[name] for update in counted])) for name in (counted[0] if counted else {})}
+        if fetched:
+            row["opt/skipped"] = float(len(fetched) - len(counted))
         row |= {"updates": float(updates), **values}
         if not last:
             row |= self._pace(env_steps, updates)
@@ -61,7 +60,6 @@ class Report:
                 self._writer.write(env_steps, row)
                 self._writer.flush()
             self._display.update(env_steps, row, list(returns))
-        return not fetched or math.isfinite(fetched[-1]["opt/loss"])
 
     def _pace(self, env_steps: int, updates: int) -> dict[str, float]:
         seconds = max(self.clock.elapsed, 1e-9)
