@@ -88,6 +88,8 @@ class EnvConfig:
 
     envs: int = 4
     processes: bool = False  # one worker process per environment, for slow ones
+    restarts: int = 10  # how often, in all, an environment that fails is made anew before the run ends
+    timeout: float = 300.0  # seconds after which an environment in a process of its own has failed
 
 
 @dataclass(frozen=True)
@@ -198,6 +200,8 @@ BOUNDS = MappingProxyType(
         "replay.batch": (1, None),
         "replay.length": (2, None),
         "env.envs": (1, None),
+        "env.restarts": (0, None),
+        "env.timeout": (1e-3, None),
         "run.steps": (1, None),
         "run.train_ratio": (0, None),
         "run.log_every": (0, None),

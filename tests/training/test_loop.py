@@ -463,3 +463,47 @@ def test_a_full_disk_does_not_end_a_run(tmp_path, capsys):
         assert again.env_steps >= 120
     finally:
         subprocess.run(["umount", "--lazy", str(mount)], check=True)
+
+
+class Flaky(Recorder):
+    """Raises in the third step of every second episode."""
+
+    episodes = 0
+
+    def reset(self, *, seed=None, options=None):
+        Flaky.episodes += 1
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action):
+        if Flaky.episodes % 2 == 0 and self.count == 2:
+            raise TimeoutError("no answer")
+        return super().step(action)
+
+
+def test_failing_environments_are_replaced_and_their_episodes_cut_off(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("reverie.envs.vector.FIRST_PAUSE", 0.001)
+    config = replace(TINY, env=EnvConfig(envs=1, restarts=100))
+    trainer = Trainer(Flaky, config, steps=40, logdir=tmp_path / "run")
+    trainer.run()
+    stream = {name: x[0] for name, x in held(trainer).items()}
+    trainer.close()
+    first, last, count = stream["is_first"], stream["is_last"], stream["observation.vector"][:, 0]
+    np.testing.assert_array_equal(first[1:], last[:-1])
+    cut = last & (count == 2)
+    assert cut.sum() >= 3
+    assert not stream["is_terminal"][cut].any()  # truncated: the future still counts
+    rows = read_metrics(tmp_path / "run")
+    assert {row["episode/return"] for row in rows if "episode/return" in row} == {15.0}  # 1 + … + 5, whole ones only
+    # A record is kept with the action that follows, so that the newest first one may not be there yet.
+    assert max(row.get("env/restarts", 0) for row in rows) - cut.sum() in (0, 1)
+    assert "environment 0 failed (TimeoutError: no answer)" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_past_the_budget_the_run_is_saved_and_the_error_is_the_environments(tmp_path, monkeypatch):
+    monkeypatch.setattr("reverie.envs.vector.FIRST_PAUSE", 0.001)
+    config = replace(TINY, env=EnvConfig(envs=1, restarts=2))
+    with pytest.raises(TimeoutError, match="no answer"):
+        train(Flaky, config, steps=200, logdir=tmp_path / "run", quiet=True)
+    trainer = Trainer(Flaky, config, logdir=tmp_path / "run", quiet=True)
+    trainer.close()
+    assert trainer.env_steps > 10

@@ -6,8 +6,9 @@ gets one file here, imported only when asked for.
 
 import gymnasium as gym
 
+from reverie.envs.guard import BrokenEnvironmentError
 from reverie.envs.make import MissingDependencyError, UnknownEnvironmentError, make_env
-from reverie.envs.vector import BrokenEnvironmentError, Environments
+from reverie.envs.vector import Environments
 
 __all__ = [
     "BrokenEnvironmentError",

@@ -1,31 +1,30 @@
 """Several environments stepped as one, speaking the model's language: `Step` out, policy actions in.
 
-This is section 1 of algorithm.md made out of Gymnasium's vector environments: flags, and no step lost or
-doubled where one episode ends and the next begins.
+This is section 1 of algorithm.md: flags, no step lost or doubled where one episode ends and the next begins, and what
+becomes of an environment that fails.
 
-May import: `reverie.spaces`, `reverie.experience`, `reverie.envs.make`; Gymnasium.
+May import: `reverie.spaces`, `reverie.experience`, `reverie.envs.make`, `.workers`, `.guard`; Gymnasium.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
+from gymnasium.vector.utils import batch_space, iterate
 
+from reverie.envs.guard import BrokenEnvironmentError, Guarded
 from reverie.envs.make import EnvLike, make_env
+from reverie.envs.workers import InProcess, InProcesses, Outcome, Workers
 from reverie.errors import InputError
 from reverie.experience import Step
 from reverie.spaces import Spaces
 
-
-class BrokenEnvironmentError(InputError):
-    """An environment returned something that can't be learned from; the message says which one and what."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0  # seconds before an environment is made anew; doubles while it fails again
 
 
 class Environments:
@@ -42,7 +41,12 @@ class Environments:
             there are.
         processes: step each in a process of its own. Such a process starts afresh, so a script that asks for
             this must keep what it runs under `if __name__ == "__main__":`.
+        restarts: how often, in all, an environment that fails is made anew. Its episode ends there, cut off.
+        timeout: seconds after which one that doesn't answer has failed; only `processes` can be given up.
         env_kwargs: what to make each environment with, for instance {"render_mode": "rgb_array"}.
+
+    Attributes:
+        failures: how often one was made anew.
 
     Raises:
         UnsupportedSpaceError: Reverie can't learn from its observations or act in its action space.
@@ -59,26 +63,30 @@ class Environments:
         *,
         seed: int = 0,
         processes: bool = False,
+        restarts: int = 0,
+        timeout: float | None = None,
         env_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         if num_envs < 1:
             raise InputError(f"num_envs must be at least 1, got {num_envs}")
-        if isinstance(env, gym.Env) and (num_envs > 1 or processes):
+        existing = isinstance(env, gym.Env)
+        if existing and (num_envs > 1 or processes):
             raise InputError(
                 "an environment that exists already can only be stepped alone and in this process: "
                 "give its name or a function that makes it"
             )
-        make = _make_in_process if processes else _make_guarded
-        makers = [partial(make, i, env, dict(env_kwargs or {})) for i in range(num_envs)]
-        # copy=False: encode_observation copies.
-        if processes:
-            # Not forked: the threads of JAX don't survive that.
-            self._vector: Any = _start(makers)
-        else:
-            self._vector = SyncVectorEnv(makers, copy=False, autoreset_mode=AutoresetMode.NEXT_STEP)
+        makers = [partial(_make, i, env, dict(env_kwargs or {})) for i in range(num_envs)]
+        self._workers: Workers = InProcesses(makers) if processes else InProcess(makers)
         self.num_envs = num_envs
-        self.spaces = Spaces(self._vector.single_observation_space, self._vector.single_action_space)
+        self.spaces = Spaces(self._workers.observation_space, self._workers.action_space)
+        self._actions = batch_space(self._workers.action_space, num_envs)
+        self._seed = seed
         self._seeds: list[int] | None = _seeds(seed, num_envs)
+        self._timeout = timeout
+        self._allowed = 0 if existing else restarts  # what exists can't be made anew
+        self._streaks = [0] * num_envs  # failures since the last good step
+        self._news: list[str] = []
+        self.failures = 0
         self._ended: np.ndarray | None = None  # (N,) bool, is_last of the previous record
 
     def reset(self, *, seed: Sequence[int] | None = None) -> Step:
@@ -94,10 +102,11 @@ class Environments:
             BrokenEnvironmentError: an observation that doesn't fit its space or isn't finite.
         """
         seeds = self._seeds if seed is None else _seeds(seed, self.num_envs)
-        observation, _ = self._vector.reset(seed=seeds)
+        for i in range(self.num_envs):
+            self._workers.start(i, "reset", seeds[i] if seeds else None)
+        outcomes = [self._workers.finish(i, self._timeout) for i in range(self.num_envs)]
         self._seeds = None
-        zeros = np.zeros(self.num_envs, bool)
-        return self._record(observation, np.zeros(self.num_envs), zeros, zeros, is_first=~zeros)
+        return self._record(outcomes, is_first=np.ones(self.num_envs, bool))
 
     def step(self, action: Mapping[str, np.ndarray]) -> Step:
         """Do one action in every environment.
@@ -109,14 +118,55 @@ class Environments:
         Returns:
             What they show then, with the reward received on the way.
 
+            An environment that failed and was made anew shows the first observation of an episode.
+
         Raises:
             BrokenEnvironmentError: an observation that doesn't fit its space, or a number that isn't finite.
             ValueError: an action that the spaces can't decode.
+            Exception: what an environment raised, when it may not be made anew any more.
         """
         if self._ended is None:
             raise RuntimeError("call reset() before the first step()")
-        observation, reward, terminated, truncated, _ = self._vector.step(self.spaces.decode_action(action))
-        return self._record(observation, reward, terminated, truncated, is_first=self._ended)
+        is_first = self._ended.copy()
+        actions = iterate(self._actions, self.spaces.decode_action(action))
+        for i, one in enumerate(actions):
+            command, argument = ("reset", None) if is_first[i] else ("step", one)
+            self._workers.start(i, command, argument)
+        outcomes = []
+        for i in range(self.num_envs):
+            try:
+                outcomes.append(self._workers.finish(i, self._timeout))
+                self._streaks[i] = 0
+            except Exception as error:
+                outcomes.append(self._made_anew(i, error))
+                is_first[i] = True
+        return self._record(outcomes, is_first=is_first)
+
+    def _made_anew(self, index: int, error: Exception) -> Outcome:
+        """Another environment in the place of one that failed, after a pause; the error if that was too often."""
+        while True:
+            if self.failures >= self._allowed:
+                raise error
+            self.failures += 1
+            self._streaks[index] += 1
+            self._news.append(
+                f"environment {index} failed ({type(error).__name__}: {error}) and was made anew; "
+                f"{self._allowed - self.failures} more times are allowed."
+            )
+            time.sleep(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self._streaks[index] - 1)))
+            try:
+                self._workers.restart(index)
+                self._workers.start(index, "reset", _seeds([self._seed, index, self.failures], 1)[0])
+                outcome: Outcome = self._workers.finish(index, self._timeout)
+            except Exception as again:
+                error = again
+            else:
+                return outcome
+
+    def news(self) -> list[str]:
+        """Sentences about failures since the last call."""
+        news, self._news = self._news, []
+        return news
 
     def render_frame(self, index: int = 0) -> np.ndarray:
         """What environment `index` looks like now: uint8, (height, width, 3).
@@ -124,14 +174,13 @@ class Environments:
         Raises:
             ValueError: the environments were not made with render_mode="rgb_array".
         """
-        if self._vector.render_mode != "rgb_array":
+        if self._workers.render_mode != "rgb_array":
             raise InputError(
-                f"the render mode is {self._vector.render_mode!r}: make the environments with "
+                f"the render mode is {self._workers.render_mode!r}: make the environments with "
                 'env_kwargs={"render_mode": "rgb_array"}'
             )
-        if isinstance(self._vector, SyncVectorEnv):
-            return np.array(self._vector.envs[index].render())
-        return np.array(self._vector.render()[index])
+        self._workers.start(index, "render", None)
+        return np.array(self._workers.finish(index))
 
     def state(self) -> list[Any] | None:
         """Where every environment stands, in JSON's types, for `restore`; None where they can't say.
@@ -150,18 +199,16 @@ class Environments:
         for env, one in zip(envs, state, strict=True):
             env.set_state(one)
         self._seeds, self._ended = None, ended.copy()
-        self._vector._autoreset_envs = ended.copy()
         return True
 
     def _restorable(self) -> list[Any]:
         """The environments themselves, if all have what `state` needs; else none."""
-        guarded: Sequence[Any] = self._vector.envs if isinstance(self._vector, SyncVectorEnv) else ()
-        envs = [one.env for one in guarded]
+        envs: list[Any] = [one.env for one in self._workers.envs] if isinstance(self._workers, InProcess) else []
         return envs if all(hasattr(env, "get_state") and hasattr(env, "set_state") for env in envs) else []
 
     def close(self) -> None:
         """Close every environment, and end the processes."""
-        self._vector.close()
+        self._workers.close()
 
     def __enter__(self) -> Environments:
         return self
@@ -169,88 +216,24 @@ class Environments:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _record(
-        self,
-        observation: Any,
-        reward: np.ndarray,
-        terminated: np.ndarray,
-        truncated: np.ndarray,
-        *,
-        is_first: np.ndarray,
-    ) -> Step:
+    def _record(self, outcomes: Sequence[Outcome], *, is_first: np.ndarray) -> Step:
         try:
-            encoded = self.spaces.encode_observation(observation)
+            encoded = self.spaces.encode_observation(self._workers.observations())
         except ValueError as error:
             raise BrokenEnvironmentError(str(error)) from error
-        self._ended = terminated | truncated
+        rewards, terminated, truncated = zip(*outcomes, strict=True)
+        self._ended = np.array(terminated) | np.array(truncated)
         return Step(
             observation=encoded,
-            reward=reward.astype(np.float32),
-            is_first=is_first.copy(),
+            reward=np.array(rewards, np.float32),
+            is_first=is_first,
             is_last=self._ended.copy(),
-            is_terminal=terminated.copy(),
+            is_terminal=np.array(terminated),
         )
 
 
-class _Guarded(gym.Wrapper[Any, Any, Any, Any]):
-    """Checks what an environment returns before batching can hide it: NumPy casts and broadcasts silently."""
-
-    def __init__(self, env: gym.Env[Any, Any], index: int) -> None:
-        super().__init__(env)
-        self._index = index
-        self._spaces = Spaces.from_env(env)
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        observation, info = self.env.reset(seed=seed, options=options)
-        self._check(observation)
-        return observation, info
-
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        self._check(observation)
-        return observation, self._number(reward), bool(terminated), bool(truncated), info
-
-    def _check(self, observation: Any) -> None:
-        try:
-            self._spaces.check_observation(observation)
-        except ValueError as error:
-            raise BrokenEnvironmentError(f"environment {self._index}: {error}") from error
-
-    def _number(self, reward: Any) -> float:
-        try:
-            number = float(reward) if getattr(reward, "ndim", 0) == 0 else np.nan
-        except (TypeError, ValueError):
-            number = np.nan
-        if not abs(number) <= _LARGEST:  # also true of NaN
-            raise BrokenEnvironmentError(
-                f"environment {self._index} returned the reward {reward!r}, which must be one finite number"
-            )
-        return number
-
-
-_LARGEST = float(np.finfo(np.float32).max)
-
-
-def _make_in_process(index: int, env: EnvLike, kwargs: dict[str, Any]) -> _Guarded:
-    # Ctrl-C goes to every process of the terminal; the one that trains decides what happens. (Gymnasium makes one
-    # environment in that process too, to learn its spaces.)
-    if multiprocessing.parent_process() is not None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return _make_guarded(index, env, kwargs)
-
-
-def _make_guarded(index: int, env: EnvLike, kwargs: dict[str, Any]) -> _Guarded:
-    return _Guarded(make_env(env, **kwargs), index)
-
-
-def _start(makers: list[partial[_Guarded]]) -> AsyncVectorEnv:
-    try:
-        return AsyncVectorEnv(makers, copy=False, context="spawn", autoreset_mode=AutoresetMode.NEXT_STEP)
-    except (EOFError, ConnectionError) as error:
-        raise RuntimeError(
-            "an environment's process ended while it was starting: see its message above, and in a script, "
-            'keep what runs under `if __name__ == "__main__":`'
-        ) from error
+def _make(index: int, env: EnvLike, kwargs: dict[str, Any]) -> Guarded:
+    return Guarded(make_env(env, **kwargs), index)
 
 
 def _seeds(seed: int | Sequence[int], num_envs: int) -> list[int]:

@@ -17,7 +17,7 @@ from reverie.spaces.features import Continuous, Discrete, Feature
 from reverie.spaces.kinds import action_feature, observation_feature
 from reverie.spaces.leaves import Leaf, leaves, nest
 from reverie.spaces.saving import space_from_json, space_to_json
-from reverie.spaces.values import check_same_length, decode, encode, zeros
+from reverie.spaces.values import check_same_length, decode, encode, first_infinite, zeros
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Spaces:
         """Compare one unbatched observation with its space, before batching hides what is wrong with it.
 
         Raises:
-            ValueError: a key is missing, or a shape or a dtype differs from the space's.
+            ValueError: a key is missing, a shape or a dtype differs from the space's, or a number isn't finite.
         """
         for key, leaf in self._observation_leaves.items():
             value = np.asarray(leaf.pick(observation))
@@ -70,6 +70,8 @@ class Spaces:
                 raise ValueError(f"observation {key!r} has shape {value.shape}, but its space says {leaf.space.shape}")
             if value.dtype != leaf.space.dtype and not np.can_cast(value.dtype, leaf.space.dtype, "same_kind"):
                 raise ValueError(f"observation {key!r} is {value.dtype}, but its space says {leaf.space.dtype}")
+            if problem := first_infinite(value):
+                raise ValueError(f"observation {key!r} {problem}")
 
     def is_single(self, observation: Any) -> bool:
         """Whether this is the observation of one environment, without a leading axis."""

@@ -14,6 +14,10 @@ from gymnasium import spaces
 from reverie.spaces.features import DTYPES, Continuous, Discrete, Feature, Image
 from reverie.spaces.kinds import start_and_count
 
+FINITE = (
+    "which can't be learned from: make the environment return finite float32 numbers, or clip with TransformObservation"
+)
+
 
 def encode(label: str, space: Any, feature: Feature, value: np.ndarray) -> np.ndarray:
     """A batch of the space's values, as the feature that the networks see. Always copies."""
@@ -25,6 +29,18 @@ def decode(label: str, space: Any, feature: Feature, value: np.ndarray) -> np.nd
     """A batch of the policy's values for this feature, as values of the space."""
     _check_shape(label, value, feature)
     return _DECODE[type(feature)](label, space, value)
+
+
+def first_infinite(value: np.ndarray) -> str | None:
+    """Where a number isn't finite as float32, and what to do about it; None if all are."""
+    if value.dtype.kind != "f":
+        return None
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(value.astype(np.float32))
+    if finite.all():
+        return None
+    index = tuple(int(i) for i in np.argwhere(~finite)[0])
+    return f"is {value[index]} at index {index}, {FINITE}"
 
 
 def zeros(features: Mapping[str, Feature], n: int) -> dict[str, np.ndarray]:
@@ -50,8 +66,7 @@ def _encode_numbers(label: str, space: spaces.Box, value: np.ndarray) -> np.ndar
         raise ValueError(f"{label} is {value.dtype}, expected numbers")
     with np.errstate(over="ignore"):  # what float32 can't hold becomes infinite and is reported next
         numbers = value.astype(np.float32)
-    advice = "make the environment return finite float32 numbers, or clip with TransformObservation"
-    _check_all(np.isfinite(numbers), label, value, f"which can't be learned from: {advice}")
+    _check_all(np.isfinite(numbers), label, value, FINITE)
     return numbers
 
 

@@ -24,7 +24,8 @@ class Episodes:
         self.recent: deque[float] = deque(maxlen=RECENT)
 
     def add(self, step: Step) -> list[tuple[float, int]]:
-        """Return and length of each episode that ends with this step."""
+        """Return and length of each episode that ends with this step; one that is cut off by another has none."""
+        self._returns[step.is_first], self._lengths[step.is_first] = 0, 0
         self._returns += step.reward
         self._lengths += ~step.is_first
         ended = np.flatnonzero(step.is_last)

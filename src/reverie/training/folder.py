@@ -40,7 +40,8 @@ try:
 except ImportError:  # Windows has no advisory locks; there, two runs in one folder go unnoticed
     fcntl = None  # type: ignore[assignment]
 
-CHANGEABLE = ("run.", "env.processes", "replay.memory")  # what a continued run may have different
+# What a continued run may have different.
+CHANGEABLE = ("run.", "env.processes", "env.restarts", "env.timeout", "replay.memory")
 
 
 class Restored(NamedTuple):

@@ -120,7 +120,14 @@ class Trainer:
             config = replace(config, env=replace(config.env, envs=1))
         self.config, self._keys = config, Keys.of(config.seed)
         with ExitStack() as opened:  # closed at once if one of the next steps fails
-            self._envs = Environments(env, config.env.envs, seed=config.seed, processes=config.env.processes)
+            self._envs = Environments(
+                env,
+                config.env.envs,
+                seed=config.seed,
+                processes=config.env.processes,
+                restarts=config.env.restarts,
+                timeout=config.env.timeout,
+            )
             opened.callback(self._envs.close)
             self._prepare(config, env_name(env), Path(logdir) if logdir else None, resume, quiet, opened)
             self._opened = opened.pop_all()
@@ -305,7 +312,10 @@ class Trainer:
         """A row of metrics."""
         if self._folder and (problem := self._folder.problem()):
             self._display.warn(problem)
+        for failure in self._envs.news():
+            self._display.warn(failure)
         values = {
+            "env/restarts": float(self._envs.failures),
             "episodes": float(self.episodes.count),
             "replay/records": float(len(self._replay)),
             "replay/bytes": float(self._replay.nbytes),

@@ -1,0 +1,57 @@
+"""What an environment returns is checked before batching can hide it: NumPy casts and broadcasts silently.
+
+May import: `reverie.spaces`, `reverie.errors`; Gymnasium.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from reverie.errors import InputError
+from reverie.spaces import Spaces
+
+
+class BrokenEnvironmentError(InputError):
+    """An environment returned something that can't be learned from; the message says which one and what."""
+
+
+class Guarded(gym.Wrapper[Any, Any, Any, Any]):
+    """An environment whose observations fit its space and whose rewards are finite numbers, or an error."""
+
+    def __init__(self, env: gym.Env[Any, Any], index: int) -> None:
+        super().__init__(env)
+        self._index = index
+        self._spaces = Spaces.from_env(env)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        observation, info = self.env.reset(seed=seed, options=options)
+        self._check(observation)
+        return observation, info
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        self._check(observation)
+        return observation, self._number(reward), bool(terminated), bool(truncated), info
+
+    def _check(self, observation: Any) -> None:
+        try:
+            self._spaces.check_observation(observation)
+        except ValueError as error:
+            raise BrokenEnvironmentError(f"environment {self._index}: {error}") from error
+
+    def _number(self, reward: Any) -> float:
+        try:
+            number = float(reward) if getattr(reward, "ndim", 0) == 0 else np.nan
+        except (TypeError, ValueError):
+            number = np.nan
+        if not abs(number) <= _LARGEST:  # also true of NaN
+            raise BrokenEnvironmentError(
+                f"environment {self._index} returned the reward {reward!r}, which must be one finite number"
+            )
+        return number
+
+
+_LARGEST = float(np.finfo(np.float32).max)

@@ -1,0 +1,154 @@
+"""Environments that fail, in this process and in processes of their own: made anew, counted, and at last given up."""
+
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from reverie.envs import Environments, vector
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the processes can't import this file
+
+
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vector, "FIRST_PAUSE", 0.001)
+
+
+class UnsendableError(Exception):
+    """Has something that no pipe takes."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.held = lambda: None
+        self.file = sys.stdout
+
+
+class Failing(gym.Env[Any, Any]):
+    """Shows (life, time) of one that fails at `when`, as often as its file says."""
+
+    observation_space = spaces.Box(0, 99, (2,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, how: str, lives: Path, when: int = 3, times: int = 1) -> None:
+        lives.write_text(str(int(lives.read_text()) + 1) if lives.exists() else "1")
+        self.how, self.when, self.life, self.times = how, when, int(lives.read_text()), times
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.time = 0
+        return np.array([self.life, 0], np.float32), {}
+
+    def step(self, action: Any) -> Any:
+        self.time += 1
+        observation, reward = np.array([self.life, self.time], np.float32), 1.0
+        if self.time == self.when and self.life <= self.times:
+            match self.how:
+                case "raises":
+                    raise ConnectionError("the simulator is gone")
+                case "raises what can't be sent":
+                    raise UnsendableError("no way")
+                case "exits":
+                    os._exit(7)
+                case "hangs":
+                    time.sleep(1000)
+                case "nan reward":
+                    reward = np.nan
+                case "nan":
+                    observation = np.array([np.nan, 0], np.float32)
+                case "shape":
+                    observation = np.zeros(3, np.float32)
+                case "dtype":
+                    observation = np.zeros(2, complex)
+        return observation, reward, False, self.time == 9, {}
+
+
+ANYWHERE = ["raises", "raises what can't be sent", "nan reward", "nan", "shape", "dtype"]
+
+
+def environments(how: str, lives: Path, processes: bool, **settings: Any) -> Environments:
+    # Of processes, one is made first to learn the spaces, and takes a life.
+    kwargs = {"how": how, "lives": lives, "times": settings.pop("times", 1) + processes}
+    return Environments(Failing, processes=processes, timeout=5, env_kwargs=kwargs, **settings)
+
+
+def go_on(envs: Environments) -> None:
+    for _ in range(20):
+        envs.step({"action": np.array([1])})
+
+
+@pytest.mark.parametrize(
+    ("how", "processes"), [*((how, False) for how in ANYWHERE), *((how, True) for how in [*ANYWHERE, "exits", "hangs"])]
+)
+def test_one_that_fails_is_made_anew(how: str, processes: bool, tmp_path: Path) -> None:
+    with environments(how, tmp_path / "lives", processes, restarts=2) as envs:
+        shown = [envs.reset()] + [envs.step({"action": np.array([1])}) for _ in range(5)]
+        assert envs.failures == 1
+        (news,) = envs.news()
+        assert "environment 0 failed" in news
+        assert "1 more times are allowed" in news
+        assert envs.news() == []
+    life = 1 + processes
+    seen = [step.observation["vector"][0].tolist() for step in shown]
+    assert seen == [[life, 0], [life, 1], [life, 2], [life + 1, 0], [life + 1, 1], [life + 1, 2]]
+    assert [bool(step.is_first[0]) for step in shown] == [True, False, False, True, False, False]
+    assert [float(step.reward[0]) for step in shown] == [0, 1, 1, 0, 1, 1]
+    assert not any(step.is_last[0] or step.is_terminal[0] for step in shown)
+
+
+@pytest.mark.parametrize("processes", [False, True])
+def test_the_others_go_on_meanwhile(processes: bool, tmp_path: Path) -> None:
+    class Second(Failing):
+        """All but one are well."""
+
+        def __init__(self, lives: Path) -> None:
+            super().__init__("raises", lives, times=1 + processes)
+            self.when = 3 if self.life == 1 + processes else 99
+
+    with Environments(Second, 3, processes=processes, restarts=1, env_kwargs={"lives": tmp_path / "lives"}) as envs:
+        shown = [envs.reset()] + [envs.step({"action": np.zeros(3, int)}) for _ in range(4)]
+    times = np.stack([step.observation["vector"][:, 1] for step in shown], 1).tolist()
+    assert sorted(times) == [[0, 1, 2, 0, 1], [0, 1, 2, 3, 4], [0, 1, 2, 3, 4]]
+
+
+@pytest.mark.parametrize("processes", [False, True])
+def test_past_the_budget_its_own_error_is_raised(processes: bool, tmp_path: Path) -> None:
+    with environments("raises", tmp_path / "lives", processes, restarts=2, times=99) as envs:
+        envs.reset()
+        with pytest.raises(ConnectionError, match="the simulator is gone") as error:
+            go_on(envs)
+        assert envs.failures == 2
+    told = "".join(traceback.format_exception(error.value))
+    assert 'raise ConnectionError("the simulator is gone")' in told  # where in the environment it was
+
+
+def test_one_that_never_starts_again_is_given_up(tmp_path: Path) -> None:
+    class Once(Failing):
+        """Can be made once."""
+
+        def __init__(self, lives: Path) -> None:
+            if lives.exists():
+                raise OSError("the licence is in use")
+            super().__init__("raises", lives)
+
+    envs = Environments(Once, restarts=3, env_kwargs={"lives": tmp_path / "lives"})
+    envs.reset()
+    with pytest.raises(OSError, match="the licence is in use"):
+        go_on(envs)
+    assert envs.failures == 3
+
+
+def test_what_exists_already_is_not_made_anew(tmp_path: Path) -> None:
+    envs = Environments(Failing("raises", tmp_path / "lives"), restarts=5)
+    envs.reset()
+    with pytest.raises(ConnectionError):
+        go_on(envs)
+    assert envs.failures == 0
