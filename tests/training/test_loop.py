@@ -424,6 +424,10 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, capsys):
 def test_resume_must_and_never(tmp_path):
     with pytest.raises(ValueError, match="There is no run to continue in"):
         Trainer(ENV, TINY, logdir=tmp_path / "run", resume="must", quiet=True)
+    small = replace(TINY, replay=replace(TINY.replay, memory="1kB"))
+    with pytest.raises(ValueError, match="but the budget is 1 kB"):
+        Trainer(ENV, small, logdir=tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()  # what is refused leaves nothing that would be in the way
     train(ENV, TINY, steps=30, logdir=tmp_path / "run", resume="never", quiet=True)
     with pytest.raises(ValueError, match="holds a run already; choose another logdir"):
         Trainer(ENV, TINY, logdir=tmp_path / "run", resume="never", quiet=True)

@@ -179,6 +179,11 @@ class RunFolder:
         self._lock.close()
 
 
+def holds_checkpoint(path: Path) -> bool:
+    """Whether there is a run in this folder that could be continued."""
+    return bool(Store(path / "checkpoints").counts)
+
+
 def _lock(path: Path) -> IO[str]:
     """Held until it is closed or the process ends, however it ends."""
     file = path.open("a+", encoding="utf-8")

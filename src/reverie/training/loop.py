@@ -33,7 +33,7 @@ from reverie.training import memory
 from reverie.training.clock import Clock
 from reverie.training.display import Display, cautions, describe
 from reverie.training.episodes import Episodes
-from reverie.training.folder import Restored, RunFolder
+from reverie.training.folder import Restored, RunFolder, holds_checkpoint
 from reverie.training.metrics import MetricsWriter
 from reverie.training.report import Report
 from reverie.training.signals import stopping
@@ -155,19 +155,21 @@ class Trainer:
         self._batch: Experience | None = None  # that of the newest update
         self._skipped = 0  # updates in a row
         self._now: tuple[Step, Carry] | None = None
-        self._folder = RunFolder(logdir, self.agent, name, config.run.keep) if logdir else None
-        if self._folder:
-            opened.callback(self._folder.close)
         self._display = Display(config.run.steps, quiet=quiet)
         opened.callback(self._display.close)
         self._display.note(describe(self.agent, name or "an environment", self._replay, config.run.steps))
         records = min(config.run.steps, config.replay.capacity)
         memory.check(records, self._replay.nbytes_per_record, config.replay.memory)
+        _check_resume(resume, logdir)
         for caution in cautions(self.agent):
             self._display.warn(caution)
-        self._continue(resume)
+        # From here on there is something on disk.
+        self._folder = RunFolder(logdir, self.agent, name, config.run.keep) if logdir else None
         writer = None
         if self._folder:
+            opened.callback(self._folder.close)
+            if restored := self._folder.restore(self._state, self._replay, self._display.warn):
+                self._restore(restored)
             writer = MetricsWriter(self._folder.path, tensorboard=config.run.tensorboard, resume_step=self.env_steps)
             opened.callback(writer.close)
         self._report = Report(self._display, writer, self.env_steps, self.updates)
@@ -352,17 +354,6 @@ class Trainer:
         if wait and (problem := self._folder.problem()):
             self._display.warn(problem)
 
-    def _continue(self, resume: Resume) -> None:
-        """From the newest checkpoint, if there is one and `resume` allows it."""
-        found = self._folder is not None and self._folder.newest is not None
-        where = self._folder.path if self._folder else "no logdir"
-        if resume == "must" and not found:
-            raise InputError(f"There is no run to continue in {where}; leave out --resume must to begin one.")
-        if resume == "never" and found:
-            raise InputError(f"{where} holds a run already; choose another logdir, or leave out --resume never.")
-        if self._folder and (restored := self._folder.restore(self._state, self._replay, self._display.warn)):
-            self._restore(restored)
-
     def _restore(self, restored: Restored) -> None:
         self._state = jax.device_put(restored.state)
         self.agent.networks = self._state.networks
@@ -391,6 +382,15 @@ def env_name(env: Any) -> str | None:
     module, name = getattr(env, "__module__", None), getattr(env, "__qualname__", None)
     importable = module not in (None, "__main__") and name is not None and "<" not in name
     return f"{module}:{name}" if importable else None
+
+
+def _check_resume(resume: Resume, logdir: Path | None) -> None:
+    """Whether there is a run to continue must be as was asked."""
+    found = logdir is not None and holds_checkpoint(logdir)
+    if resume == "must" and not found:
+        raise InputError(f"There is no run to continue in {logdir}; leave out --resume must to begin one.")
+    if resume == "never" and found:
+        raise InputError(f"{logdir} holds a run already; choose another logdir, or leave out --resume never.")
 
 
 def _without_key(now: tuple[Step, Carry]) -> tuple[Step, Carry]:
