@@ -69,6 +69,8 @@ class Resume:
     """Environment steps in all, if more or fewer than before."""
     train_ratio: float | None = None
     """Replayed steps per environment step from now on."""
+    replay_memory: str | None = None
+    """What replay may take, such as 8GiB."""
     log_every: float | None = None
     """Seconds between metrics."""
     checkpoint_every: float | None = None
@@ -88,7 +90,9 @@ class Resume:
             raise InputError(
                 f"{self.run} does not say how to make its environment; continue it from the script that began it."
             )
-        asked = {name: value for name in vars(self) if name != "run" and (value := getattr(self, name)) is not None}
+        asked = {name: value for name, value in vars(self).items() if name != "run" and value is not None}
+        if memory := asked.pop("replay_memory", None):
+            config = replace(config, replay=replace(config.replay, memory=memory))
         train(env, replace(config, run=replace(config.run, **asked)), logdir=self.run, resume="must")
 
 
@@ -188,6 +192,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _keep_compiled()
         command()
     except (ReverieError, OSError) as error:
+        if getattr(error, "__notes__", None):
+            raise  # it is an environment's own, and its traceback is what helps
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

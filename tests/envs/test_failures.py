@@ -90,12 +90,13 @@ def go_on(envs: Environments) -> None:
 )
 def test_one_that_fails_is_made_anew(how: str, processes: bool, tmp_path: Path) -> None:
     with environments(how, tmp_path / "lives", processes, restarts=2) as envs:
+        told: list[str] = []
+        envs.tell = told.append
         shown = [envs.reset()] + [envs.step({"action": np.array([1])}) for _ in range(5)]
         assert envs.failures == 1
-        (news,) = envs.news()
-        assert "environment 0 failed" in news
-        assert "1 more times are allowed" in news
-        assert envs.news() == []
+        (sentence,) = told
+        assert "environment 0 failed" in sentence
+        assert "1 more times are allowed" in sentence
     life = 1 + processes
     seen = [step.observation["vector"][0].tolist() for step in shown]
     assert seen == [[life, 0], [life, 1], [life, 2], [life + 1, 0], [life + 1, 1], [life + 1, 2]]
@@ -144,6 +145,89 @@ def test_one_that_never_starts_again_is_given_up(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="the licence is in use"):
         go_on(envs)
     assert envs.failures == 3
+
+
+@pytest.mark.parametrize("processes", [False, True])
+def test_a_first_reset_may_fail_too(processes: bool, tmp_path: Path) -> None:
+    class Shy(Failing):
+        """Its first life can't begin an episode."""
+
+        def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+            if self.life == 1 + processes:
+                raise ConnectionError("not yet")
+            return super().reset(seed=seed)
+
+    kwargs = {"how": "", "lives": tmp_path / "lives"}
+    with Environments(Shy, processes=processes, restarts=1, env_kwargs=kwargs) as envs:
+        assert envs.reset().observation["vector"].tolist() == [[2 + processes, 0]]
+        assert envs.step({"action": np.array([1])}).observation["vector"].tolist() == [[2 + processes, 1]]
+
+
+def test_one_that_hangs_while_it_is_made_anew_is_given_up(tmp_path: Path) -> None:
+    class Slow(Failing):
+        """Waits for its server for ever, but for the first two times (one of them to learn the spaces)."""
+
+        def __init__(self, lives: Path) -> None:
+            super().__init__("raises", lives, times=9)
+            if self.life > 2:
+                time.sleep(1000)
+
+    with Environments(Slow, processes=True, restarts=1, timeout=3, env_kwargs={"lives": tmp_path / "lives"}) as envs:
+        envs.reset()
+        with pytest.raises(TimeoutError, match="environment 0 has not answered for 3 seconds"):
+            go_on(envs)
+
+
+def test_a_late_answer_is_not_taken_for_a_later_one(tmp_path: Path) -> None:
+    class Late(Failing):
+        """Takes longer than it may, once."""
+
+        def step(self, action: Any) -> Any:
+            result = super().step(action)
+            if self.time == 2:
+                time.sleep(4)
+            return result
+
+    kwargs = {"how": "", "lives": tmp_path / "lives"}
+    with Environments(Late, processes=True, timeout=2, env_kwargs=kwargs) as envs:
+        envs.reset()
+        with pytest.raises(TimeoutError):
+            go_on(envs)
+        time.sleep(3)
+        again = envs.reset()
+        assert again.observation["vector"].tolist() == [[2, 0]]
+        assert again.reward.tolist() == [0]
+        assert envs.step({"action": np.array([1])}).observation["vector"].tolist() == [[2, 1]]
+
+
+class PickyError(Exception):
+    """Can't be made from its text."""
+
+    def __init__(self, code: int, why: str) -> None:
+        super().__init__(why)
+
+
+def test_an_error_that_does_not_arrive_is_told(tmp_path: Path) -> None:
+    class Picky(Failing):
+        """Raises it."""
+
+        def step(self, action: Any) -> Any:
+            raise PickyError(3, "because")
+
+    kwargs = {"how": "", "lives": tmp_path / "lives"}
+    with Environments(Picky, processes=True, env_kwargs=kwargs) as envs:
+        envs.reset()
+        with pytest.raises(RuntimeError, match="PickyError: because"):
+            envs.step({"action": np.array([1])})
+
+
+def test_cancelled_it_does_not_wait_for_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vector, "FIRST_PAUSE", 50)
+    envs = Environments(Failing, restarts=3, env_kwargs={"how": "raises", "lives": tmp_path / "lives"})
+    envs.reset()
+    envs.cancel()
+    with pytest.raises(ConnectionError):
+        go_on(envs)
 
 
 def test_what_exists_already_is_not_made_anew(tmp_path: Path) -> None:

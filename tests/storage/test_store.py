@@ -77,11 +77,31 @@ def test_a_copy_is_of_the_moment_of_the_call(store):
     assert not store.load(1).read("state")["x"].any()
 
 
+def test_what_belongs_to_it_is_of_that_moment_too(store):
+    live = {"where": list(range(100_000)), 9: "a number", 10: "another"}
+    assert store.save(1, live, {"state": part(1, 10**6)})
+    live["where"][:] = []
+    store.wait()
+    meta = store.load(1).meta
+    assert meta["where"] == list(range(100_000))
+    assert meta["9"] == "a number"
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        store.save(2, {"what": object()}, {})
+    save(store, 3)
+
+
 def test_a_save_in_the_background_is_not_overtaken(store):
     begun = [store.save(count, {}, {"state": part(count, 3 * 10**6)}) for count in range(1, 4)]
     assert begun[0]
     store.wait()
     assert newest(store) == (1 + max(i for i, done in enumerate(begun) if done), [])
+
+
+def test_a_list_that_may_not_be_read_is_no_damage(store, monkeypatch):
+    save(store, 1)
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: (_ for _ in ()).throw(PermissionError("not yours")))
+    with pytest.raises(PermissionError):
+        newest(store)
 
 
 DAMAGE = {

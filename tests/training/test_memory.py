@@ -24,16 +24,25 @@ def test_other_texts_are_refused(text):
         memory.budget(text)
 
 
-def test_auto_is_a_part_of_what_is_free():
-    free = memory.free_memory()
-    assert free is None or 0 < memory.budget("auto") < free * 1.01
+def test_auto_is_a_part_of_what_is_free(monkeypatch):
+    monkeypatch.setattr(memory, "free_memory", lambda: 1000)
+    assert memory.budget("auto") == 800
+    monkeypatch.setattr(memory, "free_memory", lambda: None)
+    assert memory.budget("auto") is None
+    memory.check(10**9, 10**9, "auto")  # unknown is no reason to refuse
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it may be unknown")
+def test_what_is_free_is_known_here():
+    assert 10**7 < memory.free_memory() < 10**14
 
 
 def test_a_containers_limit_counts(tmp_path, monkeypatch):
     (tmp_path / "memory.max").write_text("1000000\n")
     (tmp_path / "memory.current").write_text("400000\n")
     monkeypatch.setattr(memory, "CGROUP", tmp_path)
-    assert memory.free_memory() == 600_000
+    (tmp_path / "memory.stat").write_text("anon 300000\ninactive_file 50000\n")
+    assert memory.free_memory() == 650_000
     (tmp_path / "memory.max").write_text("max\n")
     assert memory.free_memory() != 600_000
 
@@ -41,7 +50,7 @@ def test_a_containers_limit_counts(tmp_path, monkeypatch):
 def test_too_much_is_refused_with_what_would_fit():
     memory.check(1000, 500, "500kB")
     with pytest.raises(
-        ValueError, match=r"would take 501 kB: 1,002 records of 500 bytes, but the budget is 500 kB"
+        ValueError, match=r"would take at least 501 kB: 1,002 records of 500 bytes, but the budget is 500 kB"
     ) as error:
         memory.check(1002, 500, "500kB")
     assert "--replay.capacity 1000" in str(error.value)
@@ -50,25 +59,26 @@ def test_too_much_is_refused_with_what_would_fit():
 
 
 SCRIPT = """
-import resource, sys, numpy as np
+import numpy as np
 from reverie.experience import Experience
 from reverie.replay import Replay
 flag = np.zeros((), bool)
 image, action, reward = np.zeros((64, 64, 3), np.uint8), np.zeros((), np.int32), np.zeros((), np.float32)
 deter, stoch = np.zeros(512, np.float16), np.zeros(32, np.uint8)
 template = Experience({"image": image}, {"a": action}, reward, flag, flag, flag, deter, stoch)
-replay = Replay(template, capacity=10_000, num_envs=2, sequence=65)
+replay = Replay(template, capacity=40_000, num_envs=2, sequence=65)
 import jax
 record = jax.tree.map(lambda x: np.zeros((2, *x.shape), x.dtype), template)
 record.observation["image"][:] = 7
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-for step in range(7_000):
+def resident():
+    return next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmRSS"))
+before = resident()
+for step in range(27_000):
     replay.add(record)
     if step % 50 == 0 and replay.ready():
         sample = replay.sample(16)
         replay.write_latents(sample.rows, sample.experience.deter[:, 1:], sample.experience.stoch[:, 1:])
-after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-print(after - before, replay.nbytes_full)
+print(resident() - before, replay.nbytes_full)
 """
 
 
@@ -80,4 +90,4 @@ def test_replay_takes_what_it_says_also_after_wrapping_around():
     )
     assert done.returncode == 0, done.stderr
     taken, announced = map(int, done.stdout.split())
-    assert taken == pytest.approx(announced, rel=0.1)
+    assert taken == pytest.approx(announced, rel=0.1)  # with a batch or two in hand

@@ -8,8 +8,8 @@ May import: `reverie.spaces`, `reverie.experience`, `reverie.envs.make`, `.worke
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -47,6 +47,7 @@ class Environments:
 
     Attributes:
         failures: how often one was made anew.
+        tell: is called with a sentence about each failure.
 
     Raises:
         UnsupportedSpaceError: Reverie can't learn from its observations or act in its action space.
@@ -85,7 +86,8 @@ class Environments:
         self._timeout = timeout
         self._allowed = 0 if existing else restarts  # what exists can't be made anew
         self._streaks = [0] * num_envs  # failures since the last good step
-        self._news: list[str] = []
+        self._cancelled = threading.Event()
+        self.tell: Callable[[str], object] = lambda sentence: None
         self.failures = 0
         self._ended: np.ndarray | None = None  # (N,) bool, is_last of the previous record
 
@@ -104,9 +106,10 @@ class Environments:
         seeds = self._seeds if seed is None else _seeds(seed, self.num_envs)
         for i in range(self.num_envs):
             self._workers.start(i, "reset", seeds[i] if seeds else None)
-        outcomes = [self._workers.finish(i, self._timeout) for i in range(self.num_envs)]
+        is_first = np.ones(self.num_envs, bool)
+        outcomes = [self._finish(i, is_first) for i in range(self.num_envs)]
         self._seeds = None
-        return self._record(outcomes, is_first=np.ones(self.num_envs, bool))
+        return self._record(outcomes, is_first=is_first)
 
     def step(self, action: Mapping[str, np.ndarray]) -> Step:
         """Do one action in every environment.
@@ -132,30 +135,38 @@ class Environments:
         for i, one in enumerate(actions):
             command, argument = ("reset", None) if is_first[i] else ("step", one)
             self._workers.start(i, command, argument)
-        outcomes = []
-        for i in range(self.num_envs):
-            try:
-                outcomes.append(self._workers.finish(i, self._timeout))
-                self._streaks[i] = 0
-            except Exception as error:
-                outcomes.append(self._made_anew(i, error))
-                is_first[i] = True
+        outcomes = [self._finish(i, is_first) for i in range(self.num_envs)]
         return self._record(outcomes, is_first=is_first)
+
+    def _finish(self, index: int, is_first: np.ndarray) -> Outcome:
+        """What one environment answers, or, in its place, a new one; then `is_first` is marked."""
+        try:
+            outcome: Outcome = self._workers.finish(index, self._timeout)
+        except Exception as error:
+            is_first[index] = True
+            return self._made_anew(index, error)
+        self._streaks[index] = 0
+        return outcome
 
     def _made_anew(self, index: int, error: Exception) -> Outcome:
         """Another environment in the place of one that failed, after a pause; the error if that was too often."""
         while True:
             if self.failures >= self._allowed:
+                error.add_note(
+                    f"Raised by environment {index}; of {self._allowed} restarts, {self.failures} were used."
+                )
                 raise error
             self.failures += 1
             self._streaks[index] += 1
-            self._news.append(
-                f"environment {index} failed ({type(error).__name__}: {error}) and was made anew; "
+            self.tell(
+                f"environment {index} failed ({type(error).__name__}: {error}) and is made anew; "
                 f"{self._allowed - self.failures} more times are allowed."
             )
-            time.sleep(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self._streaks[index] - 1)))
+            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self._streaks[index] - 1))
+            if self._cancelled.wait(pause):
+                raise error
             try:
-                self._workers.restart(index)
+                self._workers.restart(index, self._timeout)
                 self._workers.start(index, "reset", _seeds([self._seed, index, self.failures], 1)[0])
                 outcome: Outcome = self._workers.finish(index, self._timeout)
             except Exception as again:
@@ -163,10 +174,9 @@ class Environments:
             else:
                 return outcome
 
-    def news(self) -> list[str]:
-        """Sentences about failures since the last call."""
-        news, self._news = self._news, []
-        return news
+    def cancel(self) -> None:
+        """Make no environment anew any more: a step that waits for one raises what it failed with."""
+        self._cancelled.set()
 
     def render_frame(self, index: int = 0) -> np.ndarray:
         """What environment `index` looks like now: uint8, (height, width, 3).

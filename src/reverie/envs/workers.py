@@ -32,6 +32,8 @@ from reverie.envs.guard import Guarded
 
 Maker = Callable[[], Guarded]
 
+GRACE = 30  # seconds that a process goes on after SIGTERM, if the one that trains doesn't end it
+
 
 class Outcome(NamedTuple):
     """What a reset or step gave besides the observation."""
@@ -57,7 +59,7 @@ class Workers(Protocol):
     def observations(self) -> Any:
         """Of all environments, batched; valid until the next `start`."""
 
-    def restart(self, index: int) -> None:
+    def restart(self, index: int, timeout: float | None = None) -> None:
         """Give up one environment, in whatever state it is, and make it anew."""
 
     def close(self) -> None:
@@ -94,14 +96,15 @@ class InProcess:
         batch: Any = create_empty_array(space, len(self._observations))
         return concatenate(space, self._observations, batch)
 
-    def restart(self, index: int) -> None:
+    def restart(self, index: int, timeout: float | None = None) -> None:
         with contextlib.suppress(Exception):  # it may be broken in any way
             self.envs[index].close()
         self.envs[index] = self._makers[index]()
 
     def close(self) -> None:
         for env in self.envs:
-            env.close()
+            with contextlib.suppress(Exception):  # one that is broken must not keep the others open
+                env.close()
 
 
 class InProcesses:
@@ -117,6 +120,7 @@ class InProcesses:
         self._memory = create_shared_memory(self.observation_space, len(makers), self._context)  # type: ignore[arg-type]
         self._processes: list[tuple[BaseProcess, Connection]] = []
         self._since = [0.0] * len(makers)
+        self._tickets = [0] * len(makers)  # of the newest request; answers to older ones are of no interest any more
         try:
             self._processes = [self._launch(index) for index in range(len(makers))]
             for index in range(len(makers)):
@@ -127,37 +131,40 @@ class InProcesses:
 
     def start(self, index: int, command: str, argument: Any) -> None:
         self._since[index] = time.monotonic()
+        self._tickets[index] += 1
         with contextlib.suppress(OSError):  # if it is gone, `finish` says so
-            self._processes[index][1].send((command, argument))
+            self._processes[index][1].send((self._tickets[index], command, argument))
 
     def finish(self, index: int, timeout: float | None = None) -> Any:
         process, pipe = self._processes[index]
-        left = None if timeout is None else max(0.0, self._since[index] + timeout - time.monotonic())
         try:
-            if not pipe.poll(left):
-                raise TimeoutError(f"environment {index} has not answered for {timeout:g} seconds")
-            done, result = pipe.recv()
-        except (EOFError, ConnectionError) as error:
+            ticket = -1
+            while ticket != self._tickets[index]:
+                left = None if timeout is None else max(0.0, self._since[index] + timeout - time.monotonic())
+                if not pipe.poll(left):
+                    raise TimeoutError(f"environment {index} has not answered for {timeout:g} seconds")
+                ticket, result, trace = pipe.recv()
+                if trace:
+                    raise _received(pipe, result, trace)
+        except (EOFError, BrokenPipeError, ConnectionResetError) as error:
             process.join(1)
             raise ChildProcessError(
                 f"the process of environment {index} ended by itself (exit status {process.exitcode})"
             ) from error
-        if not done:
-            raise result
         return result
 
     def observations(self) -> Any:
         return read_from_shared_memory(self.observation_space, self._memory, len(self._processes))
 
-    def restart(self, index: int) -> None:
+    def restart(self, index: int, timeout: float | None = None) -> None:
         self._end(index)
         self._processes[index] = self._launch(index)
-        self._made(index)
+        self._made(index, timeout)
 
     def close(self) -> None:
         for index, (_, pipe) in enumerate(self._processes):
             with contextlib.suppress(OSError):
-                pipe.send(("close", None))
+                pipe.send((0, "close", None))
             self._processes[index][0].join(5)
             self._end(index)
 
@@ -168,12 +175,13 @@ class InProcesses:
         process = self._context.Process(target=_serve, args=arguments, daemon=True, name=f"environment {index}")
         process.start()
         theirs.close()
+        self._since[index], self._tickets[index] = time.monotonic(), 0
         return process, ours
 
-    def _made(self, index: int) -> None:
+    def _made(self, index: int, timeout: float | None = None) -> None:
         """Wait until the environment stands."""
         try:
-            self.finish(index)
+            self.finish(index, timeout)
         except ChildProcessError as error:
             raise RuntimeError(
                 "an environment's process ended while it was starting: see its message above, and in a script, "
@@ -200,30 +208,39 @@ def _do(env: Guarded, command: str, argument: Any) -> tuple[Any, Any]:
 
 def _serve(index: int, make: Any, pipe: Connection, space: gym.Space[Any], memory: Any) -> None:
     """The life of a process."""
-    # Ctrl-C goes to every process of the terminal; the one that trains decides what happens.
+    # Ctrl-C goes to every process of the terminal and SIGTERM to every one of a job: the one that trains decides what
+    # happens, and has some seconds for it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "alarm"):
+        signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE))
     try:
         env = make()
-        pipe.send((True, None))
-        while (request := pipe.recv())[0] != "close":
-            result, observation = _do(env, *request)
-            if request[0] != "render":
+        pipe.send((0, None, None))
+        while (request := pipe.recv())[1] != "close":
+            ticket, command, argument = request
+            result, observation = _do(env, command, argument)
+            if command != "render":
                 write_to_shared_memory(space, index, observation, memory)
-            pipe.send((True, result))
+            pipe.send((ticket, result, None))
         env.close()
     except EOFError:  # the process that trains is gone
         pass
     except Exception as error:
-        _tell(pipe, error)
+        # Its text first, which can always be sent; then the error itself, which may not arrive.
+        pipe.send((-1, f"{type(error).__name__}: {error}", traceback.format_exc()))
+        try:
+            pipe.send(error)
+        except Exception:
+            pipe.send(None)
 
 
-def _tell(pipe: Connection, error: Exception) -> None:
-    """Send an error with its traceback, which would else be lost on the way."""
-    note = "In the environment's process:\n" + traceback.format_exc()
-    error.add_note(note)
+def _received(pipe: Connection, text: str, trace: str) -> Exception:
+    """The error that ended a process, with its traceback, which would else be lost on the way."""
     try:
-        pipe.send((False, error))
-    except Exception:  # errors that can't be sent
-        told = RuntimeError(f"{type(error).__name__}: {error}")
-        told.add_note(note)
-        pipe.send((False, told))
+        error = pipe.recv()
+    except Exception:  # it can't be made here
+        error = None
+    if not isinstance(error, Exception):
+        error = RuntimeError(text)
+    error.add_note("In the environment's process:\n" + trace)
+    return error

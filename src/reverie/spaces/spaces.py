@@ -72,6 +72,8 @@ class Spaces:
                 raise ValueError(f"observation {key!r} is {value.dtype}, but its space says {leaf.space.dtype}")
             if problem := first_infinite(value):
                 raise ValueError(f"observation {key!r} {problem}")
+            if isinstance(self.observation[key], Discrete):
+                encode(f"observation {key!r}", leaf.space, self.observation[key], value[None])  # says if it is no class
 
     def is_single(self, observation: Any) -> bool:
         """Whether this is the observation of one environment, without a leading axis."""

@@ -22,7 +22,8 @@ from reverie.errors import InputError
 Arrays = dict[str, np.ndarray]
 
 _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
-_AS_BFLOAT16 = "bfloat16:"  # before the names of such arrays, which the library's NumPy side stores as uint16
+# Before the names of such arrays, stored as uint16: not every version of the library gives them back to NumPy.
+_AS_BFLOAT16 = "bfloat16:"
 
 
 class DamagedFileError(InputError):
@@ -53,10 +54,11 @@ def read_arrays(path: Path, expected: str | None = None) -> Arrays:
 
     Raises:
         DamagedFileError: the file is missing, cut short, changed, or of another kind.
+        OSError: the system can't read it.
     """
     try:
         stored = load_file(path)
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+    except (FileNotFoundError, SafetensorError, KeyError, ValueError) as error:
         raise DamagedFileError(f"{path} can't be read ({error}).") from error
     arrays = {}
     for name, x in stored.items():

@@ -81,6 +81,8 @@ class Store:
     def save(self, count: int, meta: Mapping[str, Any], parts: Mapping[str, Part], *, wait: bool = False) -> bool:
         """Copy what has changed and write it in the background; with `wait`, until it is on disk.
 
+        Beyond `IN_FLIGHT` bytes of copies it waits for those before to be written.
+
         Returns:
             False where the save before is not finished yet: then nothing is done, and a later call does more.
         """
@@ -88,6 +90,7 @@ class Store:
             self.wait()
         elif self._saving is not None and not self._saving.done():
             return False
+        copied = json.loads(json.dumps(meta))  # as it will be read; what JSON can't hold is an error now
         waiting: list[tuple[str, int | None, Future[_File]]] = []
         kept = {}
         in_flight: list[tuple[Future[_File], int]] = []
@@ -102,7 +105,7 @@ class Store:
             future = self._thread.submit(self._write, f"{name}-{count:012d}.safetensors", arrays)
             in_flight.append((future, size))
             waiting.append((name, part.version, future))
-        self._saving = self._thread.submit(self._finish, count, dict(meta), kept, waiting)
+        self._saving = self._thread.submit(self._finish, count, copied, kept, waiting)
         if wait:
             self.wait()
         return True
@@ -120,7 +123,8 @@ class Store:
         """A checkpoint by its count.
 
         Raises:
-            DamagedFileError: its list can't be read, or a file is missing or has another length.
+            DamagedFileError: its list makes no sense, or a file is missing or has another length.
+            OSError: the system can't read its list.
         """
         path = self._folder / _list_name(count)
         try:
@@ -131,14 +135,14 @@ class Store:
                 raise ValueError("its checksum is another one")
             files = {str(part): _File(*entry) for part, entry in data["files"].items()}
             checkpoint = Checkpoint(count, dict(data["meta"]), self._folder, files)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DamagedFileError(f"{path} is damaged ({error or type(error).__name__}).") from error
         for file in files.values():
             self._check(path, file)
         return checkpoint
 
     def set_aside(self, count: int) -> None:
-        """Rename a damaged checkpoint's list, so that it is no checkpoint any more."""
+        """Rename a damaged checkpoint's list: it is no checkpoint any more, and the next save removes its files."""
         path = self._folder / _list_name(count)
         path.replace(path.with_suffix(".damaged"))
 
@@ -175,14 +179,14 @@ class Store:
             data = {"meta": meta, "files": {name: list(file) for name, (_, file) in parts.items()}}
             write_text(self._folder / _list_name(count), json.dumps(data | {"digest": _digest(data)}))
             self._written = parts
-            for old in self.counts[self._keep :]:
-                (self._folder / _list_name(old)).unlink()
         except Exception as error:  # nobody waits for this thread, so what went wrong must be kept to be told
             self._problem = f"checkpoint {count} could not be written ({error}); the one before stays the newest."
         try:
+            for old in self.counts[self._keep :]:
+                (self._folder / _list_name(old)).unlink()
             self._prune()
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # a list that can't be read
-            self._problem = self._problem or f"files of old checkpoints could not be removed ({error})."
+            self._problem = self._problem or f"old checkpoints could not be removed ({error})."
 
     def _prune(self) -> None:
         """Remove files that no checkpoint names: of old ones, and of saves that were not finished."""

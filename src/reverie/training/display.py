@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import jax
 from rich.console import Console, RenderableType
 from rich.live import Live
+from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -32,10 +33,10 @@ class Display:
             self._live.start(refresh=True)
 
     def note(self, text: str | Table) -> None:
-        self.console.print(text)
+        self.console.print(text, markup=False)
 
     def warn(self, text: str) -> None:
-        self.console.print(f"[yellow]Warning:[/] {text}")
+        self.console.print("[yellow]Warning:[/]", escape(text))
 
     def update(self, step: int, values: Mapping[str, float], returns: list[float]) -> None:
         """The newest numbers: rates, time left, recent returns and where the time goes."""

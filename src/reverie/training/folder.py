@@ -41,7 +41,7 @@ except ImportError:  # Windows has no advisory locks; there, two runs in one fol
     fcntl = None  # type: ignore[assignment]
 
 # What a continued run may have different.
-CHANGEABLE = ("run.", "env.processes", "env.restarts", "env.timeout", "replay.memory")
+CHANGEABLE = ("run.", "env.processes", "env.restarts", "env.timeout", "replay.memory", "replay.capacity")
 
 
 class Restored(NamedTuple):
@@ -65,11 +65,15 @@ class RunFolder:
         file = self.path / "agent.json"
         if file.exists():
             self._check_same(file, agent, env)
-        elif self.path.exists() and any(self.path.iterdir()):
+        elif self.path.exists() and any(not found.name.startswith(".") for found in self.path.iterdir()):
             raise InputError(f"{path} is not empty and holds no run of Reverie; choose another logdir.")
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(self.path / ".lock")
-        write_text(file, json.dumps({**agent.description(), "env": env}, indent=2))
+        try:
+            write_text(file, json.dumps({**agent.description(), "env": env}, indent=2))
+        except BaseException:
+            self._lock.close()
+            raise
         self._store = Store(self.path / "checkpoints", keep)
 
     def _check_same(self, file: Path, agent: Agent, env: str | None) -> None:
@@ -126,11 +130,14 @@ class RunFolder:
         meta = {"progress": dict(progress), "replay": replay.state(), "versions": versions}
         self._store.save(count, meta, parts, wait=wait)
 
-    def keep_batch(self, batch: Experience) -> Path:
-        """Write a batch for a person to look at, in place of the one before."""
+    def keep_batch(self, batch: Experience) -> str:
+        """Write a batch for a person to look at, in place of the one before; says where it is, or why it isn't."""
         path = self.path / "skipped_batch.safetensors"
-        write_arrays(path, copied(batch))
-        return path
+        try:
+            write_arrays(path, copied(batch))
+        except OSError as error:
+            return f"could not be written ({error})"
+        return f"is in {path}"
 
     def restore(self, state: LearnerState, replay: Replay, warn: Callable[[str], None]) -> Restored | None:
         """The newest checkpoint that can be read, or None if there is none; fills the replay.

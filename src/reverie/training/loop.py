@@ -157,6 +157,7 @@ class Trainer:
         self._now: tuple[Step, Carry] | None = None
         self._display = Display(config.run.steps, quiet=quiet)
         opened.callback(self._display.close)
+        self._envs.tell = self._display.warn
         self._display.note(describe(self.agent, name or "an environment", self._replay, config.run.steps))
         records = min(config.run.steps, config.replay.capacity)
         memory.check(records, self._replay.nbytes_per_record, config.replay.memory)
@@ -197,6 +198,7 @@ class Trainer:
 
     def _interrupt(self) -> None:
         self.interrupted = True
+        self._envs.cancel()
         self._display.note("Stopping: saving the run. Press Ctrl-C again to stop without saving.")
 
     def close(self) -> None:
@@ -217,6 +219,8 @@ class Trainer:
                 carry = acted[0]
                 action, latents = jax.device_get(acted[1:])
             following = self._step(action)
+            if following is None:
+                break
             with self._clock.measure("data"):
                 self._record(step, action, latents)
             decisions = int(np.sum(~step.is_last))
@@ -236,8 +240,8 @@ class Trainer:
         # Updates that the last step earned stay due, so that a continued run does all in the order of one that went on.
         self._log(last=True)
 
-    def _step(self, action: dict[str, np.ndarray]) -> Step:
-        """Step the environments; if one fails, what was learned until then is saved first."""
+    def _step(self, action: dict[str, np.ndarray]) -> Step | None:
+        """Step the environments; if one fails for good, save what was learned until then. None if interrupted."""
         try:
             with self._clock.measure("env"):
                 return self._envs.step(action)
@@ -245,6 +249,8 @@ class Trainer:
             if not _all_finite(self._state.networks):
                 raise self._diverged() from error  # no wonder that the actions were refused
             self._now = None  # the step that is broken off is not part of the run
+            if self.interrupted:
+                return None
             self._save(wait=True)
             raise
 
@@ -289,12 +295,12 @@ class Trainer:
                 batch = jax.device_put(sample.experience)
             with self._clock.measure("learn"):
                 self._state, output = self._update(self._state, batch)
+                self.agent.networks = self._state.networks  # those before are given away
                 jax.block_until_ready(self._pending)
             self._report.add(output.metrics)
             self._write_back()
             self._pending, self._batch = Pending(sample.rows, output.latents, output.finite), sample.experience
             self.updates += 1
-        self.agent.networks = self._state.networks
 
     def _write_back(self) -> None:
         if self._pending is None:
@@ -305,17 +311,16 @@ class Trainer:
                 self._replay.write_latents(self._pending.rows, *latents)
         self._skipped = 0 if finite else self._skipped + 1
         if self._skipped == KEEP_BATCH_AFTER and self._folder and self._batch:
-            path = self._folder.keep_batch(self._batch)
-            self._display.warn(f"{self._skipped} updates in a row were skipped; the batch of the last is in {path}.")
+            kept = self._folder.keep_batch(self._batch)
+            self._display.warn(f"{self._skipped} updates in a row were skipped; the batch of the last {kept}.")
         if self._skipped == STOP_AFTER:
+            self._save(wait=True)
             raise self._diverged()
 
     def _log(self, last: bool = False) -> None:
         """A row of metrics."""
         if self._folder and (problem := self._folder.problem()):
             self._display.warn(problem)
-        for failure in self._envs.news():
-            self._display.warn(failure)
         values = {
             "env/restarts": float(self._envs.failures),
             "episodes": float(self.episodes.count),
@@ -337,6 +342,7 @@ class Trainer:
         if not _all_finite(self._state.networks):
             self._display.warn("the parameters are not finite; the newest checkpoint stays as it is.")
             return
+        self._report.flush()
         with self._clock.measure("log"):
             envs = self._envs.state() if self._now else None
             loop: dict[str, Any] = {"pending": self._pending} if self._pending else {}

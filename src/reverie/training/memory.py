@@ -31,7 +31,7 @@ def budget(memory: str) -> int | None:
 
 
 def check(needed_records: int, bytes_per_record: int, memory: str) -> None:
-    """That so many records fit.
+    """That so many records fit, for a run of so many steps; the last record of every episode comes on top.
 
     Raises:
         InputError: they don't; with the numbers, and what would make them fit.
@@ -43,7 +43,7 @@ def check(needed_records: int, bytes_per_record: int, memory: str) -> None:
     fits = allowed // bytes_per_record
     whose = "80% of the memory that is free now" if memory == "auto" else "the budget"
     raise InputError(
-        f"Replay would take {in_units(needed)}: {needed_records:,} records of {bytes_per_record:,} bytes, "
+        f"Replay would take at least {in_units(needed)}: {needed_records:,} records of {bytes_per_record:,} bytes, "
         f"but {whose} is {in_units(allowed)}. Keep fewer with --replay.capacity {fits}, "
         f"train for at most {fits:,} steps, "
         f"or allow more with --replay.memory {in_units(needed * 1.01).replace(' ', '')}."
@@ -79,9 +79,13 @@ def _meminfo() -> int | None:
 
 
 def _cgroup() -> int | None:
-    """What a container leaves."""
+    """What a container (of cgroup v2) leaves; cached files that it can give up at once don't count as taken."""
     try:
         limit = (CGROUP / "memory.max").read_text().strip()
-        return None if limit == "max" else max(0, int(limit) - int((CGROUP / "memory.current").read_text()))
-    except (OSError, ValueError):
+        if limit == "max":
+            return None
+        taken = int((CGROUP / "memory.current").read_text())
+        stat = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
+        return max(0, int(limit) - taken + int(stat["inactive_file"]))
+    except (OSError, ValueError, KeyError):
         return None

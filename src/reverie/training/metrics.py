@@ -1,5 +1,6 @@
 """Metrics to files: JSON lines, and TensorBoard without TensorFlow. May import: nothing of Reverie."""
 
+import contextlib
 import json
 import math
 from collections.abc import Mapping
@@ -38,7 +39,8 @@ class MetricsWriter:
         self._file.flush()
 
     def close(self) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # a full disk, which has been told of
+            self._file.close()
         if self._events is not None:
             self._events.close()
 
