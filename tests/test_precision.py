@@ -13,7 +13,7 @@ from reverie.experience import Experience
 from reverie.learner import Learner
 from reverie.spaces import Continuous, Discrete, Image
 
-B, T = 4, 8
+B, T = 3, 5
 MODEL = ModelConfig(deter=64, hidden=32, classes=4, depth=2, units=32, groups=8, blocks=4)
 OBSERVATIONS = {"image": Image((48, 48, 3)), "vector": Continuous((3,))}
 ACTIONS = {"force": Continuous((2,)), "move": Discrete((), 4)}

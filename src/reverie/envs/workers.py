@@ -137,21 +137,21 @@ class InProcesses:
 
     def finish(self, index: int, timeout: float | None = None) -> Any:
         process, pipe = self._processes[index]
-        try:
-            ticket = -1
-            while ticket != self._tickets[index]:
-                left = None if timeout is None else max(0.0, self._since[index] + timeout - time.monotonic())
-                if not pipe.poll(left):
-                    raise TimeoutError(f"environment {index} has not answered for {timeout:g} seconds")
+        while True:
+            left = None if timeout is None else max(0.0, self._since[index] + timeout - time.monotonic())
+            if not pipe.poll(left):
+                raise TimeoutError(f"environment {index} has not answered for {timeout:g} seconds")
+            try:
                 ticket, result, trace = pipe.recv()
-                if trace:
-                    raise _received(pipe, result, trace)
-        except (EOFError, BrokenPipeError, ConnectionResetError) as error:
-            process.join(1)
-            raise ChildProcessError(
-                f"the process of environment {index} ended by itself (exit status {process.exitcode})"
-            ) from error
-        return result
+            except (EOFError, OSError) as error:
+                process.join(1)
+                raise ChildProcessError(
+                    f"the process of environment {index} ended by itself (exit status {process.exitcode})"
+                ) from error
+            if trace:
+                raise _received(pipe, result, trace)
+            if ticket == self._tickets[index]:
+                return result
 
     def observations(self) -> Any:
         return read_from_shared_memory(self.observation_space, self._memory, len(self._processes))
@@ -162,10 +162,12 @@ class InProcesses:
         self._made(index, timeout)
 
     def close(self) -> None:
-        for index, (_, pipe) in enumerate(self._processes):
+        for _, pipe in self._processes:
             with contextlib.suppress(OSError):
                 pipe.send((0, "close", None))
-            self._processes[index][0].join(5)
+        deadline = time.monotonic() + 5
+        for index, (process, _) in enumerate(self._processes):
+            process.join(max(0.0, deadline - time.monotonic()))
             self._end(index)
 
     def _launch(self, index: int) -> tuple[BaseProcess, Connection]:
