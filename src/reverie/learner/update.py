@@ -110,7 +110,6 @@ class Learner:
         metrics = aux.metrics | {
             "opt/loss": total,
             "opt/grad_norm": norm,
-            "opt/skipped": 1.0 - finite,
             "opt/grad_rms": _rms(gradient),
             "opt/update_rms": _rms(step),
             "opt/param_rms": _rms(networks),

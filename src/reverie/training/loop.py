@@ -297,7 +297,7 @@ class Trainer:
                 self._state, output = self._update(self._state, batch)
                 self.agent.networks = self._state.networks  # those before are given away
                 jax.block_until_ready(self._pending)
-            self._report.add(output.metrics)
+            self._report.add(output.metrics, output.finite)
             self._write_back()
             self._pending, self._batch = Pending(sample.rows, output.latents, output.finite), sample.experience
             self.updates += 1

@@ -22,12 +22,12 @@ class Report:
         self.clock = Clock()
         self._display, self._writer = display, writer
         self._failing = False  # the last write to a file
-        self._metrics: list[dict[str, jax.Array]] = []  # of all updates since the last report
+        self._metrics: list[tuple[dict[str, jax.Array], jax.Array]] = []  # of all updates since the last report
         self._reported = (env_steps, updates)
 
-    def add(self, metrics: dict[str, jax.Array]) -> None:
-        """An update's metrics, which the device may still be computing."""
-        self._metrics.append(metrics)
+    def add(self, metrics: dict[str, jax.Array], finite: jax.Array) -> None:
+        """An update's metrics, and whether it was made; the device may still be computing them."""
+        self._metrics.append((metrics, finite))
 
     def episode(self, env_steps: int, value: float, length: int) -> None:
         """An episode that ended."""
@@ -65,9 +65,9 @@ class Report:
             return
         finished = len(self._metrics) if last else max(0, len(self._metrics) - 1)
         with self.clock.measure("learn"):
-            fetched: list[dict[str, Any]] = jax.device_get(self._metrics[:finished])
+            fetched: list[tuple[dict[str, Any], Any]] = jax.device_get(self._metrics[:finished])
         self._metrics = self._metrics[finished:]
-        counted = [update for update in fetched if not update["opt/skipped"]]
+        counted = [metrics for metrics, finite in fetched if finite]
         row = {name: float(np.mean([update[name] for update in counted])) for name in (counted[0] if counted else {})}
         if fetched:
             row["opt/skipped"] = float(len(fetched) - len(counted))
