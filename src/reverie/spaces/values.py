@@ -14,6 +14,7 @@ from gymnasium import spaces
 from reverie.spaces.features import DTYPES, Continuous, Discrete, Feature, Image
 from reverie.spaces.kinds import start_and_count
 
+LARGEST = float(np.finfo(np.float32).max)
 FINITE = (
     "which can't be learned from: make the environment return finite float32 numbers, or clip with TransformObservation"
 )
@@ -33,12 +34,9 @@ def decode(label: str, space: Any, feature: Feature, value: np.ndarray) -> np.nd
 
 def first_infinite(value: np.ndarray) -> str | None:
     """Where a number isn't finite as float32, and what to do about it; None if all are."""
-    if value.dtype.kind != "f":
+    if value.dtype.kind != "f" or float(np.abs(value).max(initial=0)) <= LARGEST:  # never true of NaN
         return None
-    with np.errstate(over="ignore"):
-        finite = np.isfinite(value.astype(np.float32))
-    if finite.all():
-        return None
+    finite = np.abs(value.astype(np.float64)) <= LARGEST
     index = tuple(int(i) for i in np.argwhere(~finite)[0])
     return f"is {value[index]} at index {index}, {FINITE}"
 
