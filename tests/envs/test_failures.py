@@ -107,17 +107,25 @@ def test_one_that_fails_is_made_anew(how: str, processes: bool, tmp_path: Path) 
 
 @pytest.mark.parametrize("processes", [False, True])
 def test_the_others_go_on_meanwhile(processes: bool, tmp_path: Path) -> None:
-    class Second(Failing):
-        """All but one are well."""
+    class First(Failing):
+        """Of several, the one that is first to come so far raises."""
 
-        def __init__(self, lives: Path) -> None:
-            super().__init__("raises", lives, times=1 + processes)
-            self.when = 3 if self.life == 1 + processes else 99
+        def __init__(self, mark: Path) -> None:
+            self.how, self.life, self.times, self.when, self.mark = "", 0, 0, 0, mark
 
-    with Environments(Second, 3, processes=processes, restarts=1, env_kwargs={"lives": tmp_path / "lives"}) as envs:
+        def step(self, action: Any) -> Any:
+            if self.time == 2 and not self.mark.exists():
+                self.mark.touch(exist_ok=False)
+                raise ConnectionError("the simulator is gone")
+            return super().step(action)
+
+    with Environments(First, 3, processes=processes, restarts=3, env_kwargs={"mark": tmp_path / "mark"}) as envs:
         shown = [envs.reset()] + [envs.step({"action": np.zeros(3, int)}) for _ in range(4)]
+        failures = envs.failures
     times = np.stack([step.observation["vector"][:, 1] for step in shown], 1).tolist()
-    assert sorted(times) == [[0, 1, 2, 0, 1], [0, 1, 2, 3, 4], [0, 1, 2, 3, 4]]
+    # Processes may come there at the same moment.
+    assert 1 <= failures <= (3 if processes else 1)
+    assert sorted(times) == [[0, 1, 2, 0, 1]] * failures + [[0, 1, 2, 3, 4]] * (3 - failures)
 
 
 @pytest.mark.parametrize("processes", [False, True])
