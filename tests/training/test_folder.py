@@ -7,6 +7,7 @@ import pytest
 from reverie.experience import Experience
 from reverie.replay import Replay
 from reverie.storage import Part, Store
+from reverie.training import folder
 
 TEMPLATE = Experience(
     observation={"vector": np.zeros(3, np.float32)},
@@ -62,3 +63,8 @@ def test_many_saves_and_restarts_around_the_ring_lose_nothing(tmp_path, interval
         if untouched.ready():
             jax.tree.map(np.testing.assert_array_equal, replay.sample(8), untouched.sample(8))
     store.close()
+
+
+def test_a_package_that_runs_from_its_sources_has_no_version():
+    assert folder._version("numpy") == np.__version__
+    assert folder._version("no-such-package-anywhere") is None

@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -126,7 +126,7 @@ class RunFolder:
             "loop": Part(None, partial(copied, loop)),
             **{f"replay.{name}": Part(*part) for name, part in replay.parts().items()},
         }
-        versions = {name: version(name) for name in ("reverie", "jax", "numpy")}
+        versions = {name: _version(name) for name in ("reverie", "jax", "numpy")}
         meta = {"progress": dict(progress), "replay": replay.state(), "versions": versions}
         self._store.save(count, meta, parts, wait=wait)
 
@@ -189,6 +189,14 @@ class RunFolder:
 def holds_checkpoint(path: Path) -> bool:
     """Whether there is a run in this folder that could be continued."""
     return bool(Store(path / "checkpoints").counts)
+
+
+def _version(package: str) -> str | None:
+    """Of an installed package; None for one that runs from its sources."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def _lock(path: Path) -> IO[str]:
