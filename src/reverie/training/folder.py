@@ -48,8 +48,8 @@ class Restored(NamedTuple):
     """What a checkpoint held, besides the replay, which has been filled."""
 
     state: LearnerState
-    loop: dict[str, Any]  # arrays by name
     progress: dict[str, Any]  # in JSON's types
+    loop: dict[str, Any]  # arrays by name
 
 
 class RunFolder:
@@ -178,7 +178,7 @@ class RunFolder:
         if same:
             versions = {f"replay.{name}": version for name, (version, _) in replay.parts().items()}
             self._store.remember(checkpoint, versions)
-        return Restored(LearnerState(networks, *rest), loop, progress)
+        return Restored(LearnerState(networks, *rest), progress, loop)
 
     def close(self) -> None:
         """Wait until what was saved is on disk, and let others in."""

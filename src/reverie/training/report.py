@@ -14,13 +14,13 @@ from reverie.training.metrics import MetricsWriter
 class Report:
     """Collects the metrics of updates and writes their means at intervals.
 
-    Attributes:
-        clock: counts where the time goes, since the last report.
+    `clock` counts where the time goes; its shares are those since the last report.
     """
 
-    def __init__(self, display: Display, writer: MetricsWriter | None, env_steps: int, updates: int) -> None:
-        self.clock = Clock()
-        self._display, self._writer = display, writer
+    def __init__(
+        self, display: Display, writer: MetricsWriter | None, clock: Clock, env_steps: int, updates: int
+    ) -> None:
+        self._display, self._writer, self._clock = display, writer, clock
         self._failing = False  # the last write to a file
         self._metrics: list[tuple[dict[str, jax.Array], jax.Array]] = []  # of all updates since the last report
         self._reported = (env_steps, updates)
@@ -64,7 +64,7 @@ class Report:
         if last and not self._metrics and self._reported == (env_steps, updates):
             return
         finished = len(self._metrics) if last else max(0, len(self._metrics) - 1)
-        with self.clock.measure("learn"):
+        with self._clock.measure("learn"):
             fetched: list[tuple[dict[str, Any], Any]] = jax.device_get(self._metrics[:finished])
         self._metrics = self._metrics[finished:]
         counted = [metrics for metrics, finite in fetched if finite]
@@ -75,14 +75,14 @@ class Report:
         if not last:
             row |= self._pace(env_steps, updates)
         self._reported = (env_steps, updates)
-        with self.clock.measure("log"):
+        with self._clock.measure("log"):
             self._to_file(env_steps, row, flush=True)
             self._display.update(env_steps, row, list(returns))
 
     def _pace(self, env_steps: int, updates: int) -> dict[str, float]:
-        seconds = max(self.clock.elapsed, 1e-9)
+        seconds = max(self._clock.elapsed, 1e-9)
         rates = {
             "rate/env_steps": (env_steps - self._reported[0]) / seconds,
             "rate/updates": (updates - self._reported[1]) / seconds,
         }
-        return rates | {f"time/{part}": share for part, share in self.clock.shares().items()}
+        return rates | {f"time/{part}": share for part, share in self._clock.shares().items()}

@@ -1,4 +1,4 @@
-"""The loop: what a run does, writes, repeats and continues."""
+"""A run: what it does, writes, repeats and continues."""
 
 import json
 import os
@@ -36,9 +36,9 @@ def losses(folder) -> list[float]:
 
 def held(trainer) -> dict[str, np.ndarray]:
     """The one segment of a replay that is hardly used, leaves (N, time, ...)."""
-    (records, latents) = sorted(name for name in trainer._replay.parts())[::-1]
+    (records, latents) = sorted(name for name in trainer.loop.replay.parts())[::-1]
     assert (records, latents) == ("records.000000", "latents.000000")
-    return {name: x for part in (records, latents) for name, x in trainer._replay.parts()[part][1]().items()}
+    return {name: x for part in (records, latents) for name, x in trainer.loop.replay.parts()[part][1]().items()}
 
 
 def parameters(agent) -> list[np.ndarray]:
@@ -99,13 +99,13 @@ def test_restored_state_equals_the_saved_one(tmp_path):
     trainer.close()
     restored = Trainer(ENV, TINY, logdir=tmp_path / "run", quiet=True)
     restored.close()
-    for ours, theirs in zip(jax.tree.leaves(restored._state), jax.tree.leaves(trainer._state), strict=True):
+    for ours, theirs in zip(jax.tree.leaves(restored.loop.state), jax.tree.leaves(trainer.loop.state), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    ours, theirs = restored._replay.sample(2), trainer._replay.sample(2)
+    ours, theirs = restored.loop.replay.sample(2), trainer.loop.replay.sample(2)
     for x, y in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
         np.testing.assert_array_equal(np.asarray(x, np.float64), np.asarray(y, np.float64))
-    assert restored._credit == trainer._credit
-    for x, y in zip(jax.tree.leaves(restored._pending), jax.tree.leaves(trainer._pending), strict=True):
+    assert restored.loop._credit == trainer.loop._credit
+    for x, y in zip(jax.tree.leaves(restored.loop._pending), jax.tree.leaves(trainer.loop._pending), strict=True):
         np.testing.assert_array_equal(np.asarray(x, np.float64), np.asarray(y, np.float64))
 
 
@@ -192,7 +192,7 @@ def test_what_is_recorded_is_what_happened(terminate):
 def test_updates_write_their_latents_back():
     trainer = Trainer(ENV, TINY, steps=40, quiet=True)
     trainer.run()
-    rows, latents, _ = trainer._pending
+    rows, latents, _ = trainer.loop._pending
 
     def stored() -> list[np.ndarray]:
         records = held(trainer)
@@ -200,7 +200,7 @@ def test_updates_write_their_latents_back():
         return [records["deter"][stream, start : start + TINY.replay.length] for stream, start in slots]
 
     before = stored()
-    trainer._write_back()
+    trainer.loop._write_back()
     # Where sequences overlap the later one wins, so the last one is there whole.
     np.testing.assert_array_equal(stored()[-1], np.asarray(latents.deter)[-1])
     assert np.any(before[-1] != stored()[-1])
@@ -220,7 +220,7 @@ def test_a_nan_from_an_environment_is_named():
 
 def poison(trainer, *, stream: slice, time: slice) -> None:
     """Rewards in replay that no environment could have brought there."""
-    trainer._replay._streams.segment(0).reward[stream, time] = np.nan
+    trainer.loop.replay._streams.segment(0).reward[stream, time] = np.nan
 
 
 def test_updates_that_are_not_finite_are_skipped_and_counted(tmp_path):
@@ -233,7 +233,7 @@ def test_updates_that_are_not_finite_are_skipped_and_counted(tmp_path):
 
     trainer.run(watch)
     trainer.close()
-    assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(trainer._state))
+    assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(trainer.loop.state))
     assert all(np.all(np.isfinite(x.astype(np.float32))) for x in (held(trainer)["deter"],))
     rows = [row for row in read_metrics(tmp_path / "run") if "opt/skipped" in row]
     skipped = sum(row["opt/skipped"] for row in rows)
@@ -251,7 +251,7 @@ def test_a_diverged_run_keeps_its_batch_and_its_last_good_parameters(tmp_path, c
     with pytest.raises(DivergedError, match="Training diverged after .* updates"):
         trainer.run(watch)
     trainer.close()
-    assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(trainer._state))
+    assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(trainer.loop.state))
     trainer.agent.save(tmp_path / "agent")  # it has not been given away
     assert all(np.all(np.isfinite(x)) for x in parameters(reverie.Agent.load(tmp_path / "run")))
     assert "5 updates in a row were skipped; the batch" in capsys.readouterr().out.replace("\n", " ")
@@ -263,8 +263,8 @@ def test_a_checkpoint_never_holds_parameters_that_are_not_finite(tmp_path, capsy
     trainer = Trainer("Pendulum-v1", TINY, steps=60, logdir=tmp_path / "run")
     trainer.run()
     newest = trainer._folder.newest
-    trainer._state = jax.tree.map(lambda x: x * np.nan if x.dtype == np.float32 else x, trainer._state)
-    trainer.env_steps += 1
+    trainer.loop.state = jax.tree.map(lambda x: x * np.nan if x.dtype == np.float32 else x, trainer.loop.state)
+    trainer.loop.env_steps += 1
     trainer._save(wait=True)
     trainer.close()
     assert trainer._folder.newest == newest

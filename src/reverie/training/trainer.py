@@ -1,0 +1,290 @@
+"""A run from its beginning to its end: opened or continued, shown, saved at intervals, stopped in order.
+
+What is learned, and from what, is `loop`'s affair. May import: everything below `training`, and all of it.
+"""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+from reverie.agent import Agent
+from reverie.config import Config
+from reverie.envs import Environments
+from reverie.errors import InputError, ReverieError
+from reverie.training import memory
+from reverie.training.clock import Clock
+from reverie.training.display import Display, cautions, describe
+from reverie.training.episodes import Episodes
+from reverie.training.folder import RunFolder, holds_checkpoint
+from reverie.training.loop import Loop
+from reverie.training.metrics import MetricsWriter
+from reverie.training.report import Report
+from reverie.training.signals import stopping
+
+Resume = Literal["auto", "must", "never"]
+
+# Updates in a row whose loss or gradient is not finite, after which the batch is kept for inspection, and the run ends.
+KEEP_BATCH_AFTER, STOP_AFTER = 5, 20
+
+
+class DivergedError(ReverieError, RuntimeError):
+    """One update after the other had a loss or gradient that was not finite."""
+
+
+def train(
+    env: Any,
+    config: Config | None = None,
+    *,
+    steps: int | None = None,
+    logdir: str | Path | None = None,
+    resume: Resume = "auto",
+    quiet: bool = False,
+    until: Callable[["Trainer"], bool] | None = None,
+) -> Agent:
+    """Train an agent; the one call that does everything.
+
+    Args:
+        env: the id of a registered Gymnasium environment, "module:factory", a callable that makes an environment,
+            or an environment (then one of it is stepped, and closed at the end).
+        config: everything that decides a run; the defaults are the paper's with the smallest model.
+        steps: environment steps, instead of `config.run.steps`.
+        logdir: the run's folder, for checkpoints and metrics. None: nothing is written.
+        resume: whether to continue a run that is there already: "auto" if there is one, "must" or fail, "never" but
+            fail if there is one.
+        quiet: print nothing.
+        until: called after each logged row; training ends when it returns True.
+
+    Returns:
+        The agent, with the newest parameters.
+
+    Raises:
+        ReverieError: an environment, config or folder that doesn't fit; the message says what to do.
+    """
+    trainer = Trainer(env, config, steps=steps, logdir=logdir, resume=resume, quiet=quiet)
+    try:
+        return trainer.run(until)
+    finally:
+        trainer.close()
+
+
+class Trainer:
+    """A run that has been opened; the arguments are those of `train`.
+
+    Attributes:
+        loop: what is learned, and from what.
+        interrupted: whether a signal ended the run.
+    """
+
+    def __init__(
+        self,
+        env: Any,
+        config: Config | None = None,
+        *,
+        steps: int | None = None,
+        logdir: str | Path | None = None,
+        resume: Resume = "auto",
+        quiet: bool = False,
+    ):
+        config = config or Config()
+        if steps is not None:
+            config = replace(config, run=replace(config.run, steps=steps))
+        if not isinstance(env, str) and not callable(env):
+            config = replace(config, env=replace(config.env, envs=1))
+        self.config, self.interrupted = config, False
+        self._clock = Clock()
+        self._told_skipped = False
+        with ExitStack() as opened:  # closed at once if one of the next steps fails
+            self._envs = Environments(
+                env,
+                config.env.envs,
+                seed=config.seed,
+                processes=config.env.processes,
+                restarts=config.env.restarts,
+                timeout=config.env.timeout,
+            )
+            opened.callback(self._envs.close)
+            self._open(env_name(env), Path(logdir) if logdir else None, resume, quiet, opened)
+            self._opened = opened.pop_all()
+
+    def _open(self, name: str | None, logdir: Path | None, resume: Resume, quiet: bool, opened: ExitStack) -> None:
+        """Everything but the environments: fresh, or as the newest checkpoint has it."""
+        run, replay = self.config.run, self.config.replay
+        self.loop = Loop(self._envs, self.config, self._clock)
+        self._display = Display(run.steps, quiet=quiet)
+        opened.callback(self._display.close)
+        self._envs.tell = self._display.warn
+        self._display.note(describe(self.agent, name or "an environment", self.loop.replay, run.steps))
+        memory.check(min(run.steps, replay.capacity), self.loop.replay.nbytes_per_record, replay.memory)
+        _check_resume(resume, logdir)
+        for caution in cautions(self.agent):
+            self._display.warn(caution)
+        # From here on there is something on disk.
+        self._folder = RunFolder(logdir, self.agent, name, run.keep) if logdir else None
+        writer = None
+        if self._folder:
+            opened.callback(self._folder.close)
+            if restored := self._folder.restore(self.loop.state, self.loop.replay, self._display.warn):
+                self.loop.restore(*restored)
+                self._display.note(
+                    f"Continuing from {self.env_steps:,} steps, {self.updates:,} updates and "
+                    f"{len(self.loop.replay):,} records."
+                )
+            writer = MetricsWriter(self._folder.path, tensorboard=run.tensorboard, resume_step=self.env_steps)
+            opened.callback(writer.close)
+        self._report = Report(self._display, writer, self._clock, self.env_steps, self.updates)
+
+    @property
+    def agent(self) -> Agent:
+        """Acts with the newest parameters."""
+        return self.loop.agent
+
+    @property
+    def env_steps(self) -> int:
+        """Decisions taken so far, by all environments together."""
+        return self.loop.env_steps
+
+    @property
+    def updates(self) -> int:
+        """Gradient steps so far."""
+        return self.loop.updates
+
+    @property
+    def episodes(self) -> Episodes:
+        """The finished ones."""
+        return self.loop.episodes
+
+    def run(self, until: Callable[["Trainer"], bool] | None = None) -> Agent:
+        """Train up to `config.run.steps`; saves at intervals, at the end, and when interrupted."""
+        if self.env_steps >= self.config.run.steps:
+            self._display.note(
+                f"This run already has {self.env_steps:,} of {self.config.run.steps:,} steps; "
+                "ask for more to continue it."
+            )
+            return self.agent
+        with stopping(self._interrupt):
+            try:
+                self._run(until or (lambda trainer: False))
+            finally:
+                self._display.close()
+        self._save(wait=True)
+        if self._folder:
+            done = "Interrupted" if self.interrupted else "Done"
+            again = " Run the same command again to continue." if self.interrupted else ""
+            self._display.note(f"{done} after {self.env_steps:,} steps; the run is in {self._folder.path}.{again}")
+        return self.agent
+
+    def close(self) -> None:
+        """End the environments and wait for files."""
+        self._opened.close()
+
+    def _interrupt(self) -> None:
+        self.interrupted = True
+        self._envs.cancel()
+        self._display.note("Stopping: saving the run. Press Ctrl-C again to stop without saving.")
+
+    def _run(self, until: Callable[["Trainer"], bool]) -> None:
+        last_save = Clock()
+        self._clock.shares()  # opening the run is no part of the first row
+        self.loop.begin()
+        while self.env_steps < self.config.run.steps and not self.interrupted:
+            if not self._step():
+                break
+            if self._clock.elapsed >= self.config.run.log_every:
+                self._log()
+                if until(self):
+                    break
+            if last_save.elapsed >= self.config.run.checkpoint_every:
+                last_save = Clock()
+                self._save()
+        # Updates that the last step earned stay due, so that a continued run does all in the order of one that went on.
+        self._log(last=True)
+
+    def _step(self) -> bool:
+        """A step of the loop; if an environment fails for good, what was learned until then is saved first."""
+        try:
+            progress = self.loop.step()
+        except Exception as error:
+            if self.loop.whole:
+                raise
+            if not _all_finite(self.loop.state.networks):
+                raise self._diverged() from error  # no wonder that the actions were refused
+            if self.interrupted:
+                return False
+            self._save(wait=True)
+            raise
+        for output in progress.updates:
+            self._report.add(output.metrics, output.finite)
+        for value, length in progress.episodes:
+            self._report.episode(self.env_steps, value, length)
+        self._check_skipped()
+        return True
+
+    def _check_skipped(self) -> None:
+        skipped = self.loop.skipped
+        if skipped >= KEEP_BATCH_AFTER and not self._told_skipped and self._folder and self.loop.batch:
+            kept = self._folder.keep_batch(self.loop.batch)
+            self._display.warn(f"{skipped} updates in a row were skipped; the batch of the last {kept}.")
+        self._told_skipped = skipped >= KEEP_BATCH_AFTER
+        if skipped >= STOP_AFTER:
+            self._save(wait=True)
+            raise self._diverged()
+
+    def _diverged(self) -> DivergedError:
+        return DivergedError(
+            f"Training diverged after {self.updates} updates: loss or gradient are not finite any more. Parameters are "
+            "those of the last good update; lower optimizer.learning_rate or look at the environment's rewards."
+        )
+
+    def _log(self, last: bool = False) -> None:
+        """A row of metrics."""
+        if self._folder and (problem := self._folder.problem()):
+            self._display.warn(problem)
+        values = {
+            "env/restarts": float(self._envs.failures),
+            "episodes": float(self.episodes.count),
+            "replay/records": float(len(self.loop.replay)),
+            "replay/bytes": float(self.loop.replay.nbytes),
+        }
+        self._report.write(self.env_steps, self.updates, values, self.episodes.recent, last=last)
+
+    def _save(self, *, wait: bool = False) -> None:
+        """A checkpoint of this moment; never one of parameters that aren't finite."""
+        if self._folder is None:
+            return
+        if not _all_finite(self.loop.state.networks):
+            self._display.warn("the parameters are not finite; the newest checkpoint stays as it is.")
+            return
+        self._report.flush()
+        with self._clock.measure("log"):
+            progress = self.loop.progress()
+            self._folder.save(self.loop.state, self.loop.replay, self.loop.arrays(progress), progress, wait=wait)
+        if wait and (problem := self._folder.problem()):
+            self._display.warn(problem)
+
+
+def env_name(env: Any) -> str | None:
+    """A name that makes the environment again, as "module:factory" for a function; None if there is none."""
+    if isinstance(env, str):
+        return env
+    module, name = getattr(env, "__module__", None), getattr(env, "__qualname__", None)
+    importable = module not in (None, "__main__") and name is not None and "<" not in name
+    return f"{module}:{name}" if importable else None
+
+
+def _check_resume(resume: Resume, logdir: Path | None) -> None:
+    """Whether there is a run to continue must be as was asked."""
+    found = logdir is not None and holds_checkpoint(logdir)
+    if resume == "must" and not found:
+        raise InputError(f"There is no run to continue in {logdir}; leave out --resume must to begin one.")
+    if resume == "never" and found:
+        raise InputError(f"{logdir} holds a run already; choose another logdir, or leave out --resume never.")
+
+
+@jax.jit
+def _all_finite(tree: Any) -> jax.Array:
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
