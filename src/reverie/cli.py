@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from reverie.training import Trainer
 
 Size = Literal["size1m", "size12m", "size25m", "size50m", "size100m", "size200m", "size400m"]
+Home = Literal["memory", "disk", "device"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Train:
     """Environments stepped side by side; short for --env.envs."""
     replay_memory: str | None = None
     """What replay may take, such as 8GiB; short for --replay.memory."""
+    replay_home: Home | None = None
+    """Where replay is kept; short for --replay.home."""
     config: Annotated[Config, tyro.conf.arg(name="")] = field(default_factory=Config)
 
     def __call__(self) -> None:
@@ -55,6 +58,8 @@ class Train:
             config = replace(config, env=replace(config.env, envs=self.envs))
         if self.replay_memory is not None:
             config = replace(config, replay=replace(config.replay, memory=self.replay_memory))
+        if self.replay_home is not None:
+            config = replace(config, replay=replace(config.replay, home=self.replay_home))
         logdir = self.logdir or _default_logdir(self.env)
         train(self.env, config, steps=self.steps, logdir=logdir, resume=self.resume)
 
@@ -71,6 +76,8 @@ class Resume:
     """Replayed steps per environment step from now on."""
     replay_memory: str | None = None
     """What replay may take, such as 8GiB."""
+    replay_home: Home | None = None
+    """Where replay is kept from now on."""
     log_every: float | None = None
     """Seconds between metrics."""
     checkpoint_every: float | None = None
@@ -91,8 +98,8 @@ class Resume:
                 f"{self.run} does not say how to make its environment; continue it from the script that began it."
             )
         asked = {name: value for name, value in vars(self).items() if name != "run" and value is not None}
-        if memory := asked.pop("replay_memory", None):
-            config = replace(config, replay=replace(config.replay, memory=memory))
+        replay = {name: asked.pop(f"replay_{name}") for name in ("memory", "home") if f"replay_{name}" in asked}
+        config = replace(config, replay=replace(config.replay, **replay))
         train(env, replace(config, run=replace(config.run, **asked)), logdir=self.run, resume="must")
 
 

@@ -1,6 +1,7 @@
 """What replay may take is known before anything is collected."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,21 +16,33 @@ from reverie.training import memory
     [("8GiB", 8 * 2**30), ("500 MB", 5 * 10**8), ("1.5kb", 1500), ("2TiB", 2 * 2**40), ("7B", 7), ("3 mib", 3 * 2**20)],
 )
 def test_sizes_as_people_write_them(text, count):
-    assert memory.budget(text) == count
+    assert memory.budget(text, memory.Room(None, 1.0, "")) == count
 
 
 @pytest.mark.parametrize("text", ["", "8", "GiB", "-1GB", "8 gigs", "1e9B"])
 def test_other_texts_are_refused(text):
     with pytest.raises(ValueError, match="replay.memory must be a size such as 8GiB or 500MB, or auto"):
-        memory.budget(text)
+        memory.budget(text, memory.Room(None, 1.0, ""))
 
 
 def test_auto_is_a_part_of_what_is_free(monkeypatch):
     monkeypatch.setattr(memory, "free_memory", lambda: 1000)
-    assert memory.budget("auto") == 800
+    assert memory.budget("auto", memory.room("memory")) == 800
     monkeypatch.setattr(memory, "free_memory", lambda: None)
-    assert memory.budget("auto") is None
-    memory.check(10**9, 10**9, "auto")  # unknown is no reason to refuse
+    unknown = memory.room("memory")
+    assert memory.budget("auto", unknown) is None
+    memory.check(10**9, 10**9, "auto", unknown)  # unknown is no reason to refuse
+
+
+def test_a_disk_is_that_of_the_folder_to_be(tmp_path):
+    room = memory.room("disk", tmp_path / "not" / "there" / "yet")
+    assert room.free == pytest.approx(shutil.disk_usage(tmp_path).free, rel=0.1)
+    assert memory.budget("auto", room) < room.free / 2  # a checkpoint holds it once more
+
+
+def test_a_device_that_says_nothing_shares_the_hosts_memory(monkeypatch):
+    monkeypatch.setattr(memory, "free_memory", lambda: 1000)
+    assert memory.budget("auto", memory.room("device")) == 500
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it may be unknown")
@@ -48,14 +61,17 @@ def test_a_containers_limit_counts(tmp_path, monkeypatch):
 
 
 def test_too_much_is_refused_with_what_would_fit():
-    memory.check(1000, 500, "500kB")
+    room = memory.Room(1_000_000, 0.5, "the memory that is free")
+    memory.check(1000, 500, "500kB", room)
     with pytest.raises(
         ValueError, match=r"would take at least 501 kB: 1,002 records of 500 bytes, but the budget is 500 kB"
     ) as error:
-        memory.check(1002, 500, "500kB")
+        memory.check(1002, 500, "500kB", room)
     assert "--replay.capacity 1000" in str(error.value)
     assert "--replay.memory 506kB" in str(error.value)
-    memory.check(1002, 500, "506kB")
+    memory.check(1002, 500, "506kB", room)
+    with pytest.raises(ValueError, match="but 50% of the memory that is free, is 500 kB"):
+        memory.check(1002, 500, "auto", room)
 
 
 SCRIPT = """

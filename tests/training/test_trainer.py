@@ -5,9 +5,11 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import gymnasium as gym
 import jax
@@ -220,7 +222,7 @@ def test_a_nan_from_an_environment_is_named():
 
 def poison(trainer, *, stream: slice, time: slice) -> None:
     """Rewards in replay that no environment could have brought there."""
-    trainer.loop.replay._streams.segment(0).reward[stream, time] = np.nan
+    trainer.loop.replay._streams._segments[0].reward[stream, time] = np.nan
 
 
 def test_updates_that_are_not_finite_are_skipped_and_counted(tmp_path):
@@ -386,6 +388,50 @@ def test_a_run_in_pieces_equals_one_in_a_piece_bit_for_bit(tmp_path, cuts):
     whole, pieces = contents(tmp_path / "whole"), contents(tmp_path / "pieces")
     assert whole == pieces
     assert any(name.startswith("replay.latents") for name in whole)
+
+
+PIECE = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from test_trainer import TINY, Walk
+from reverie.training import train
+train(Walk, TINY, steps=int(sys.argv[1]), logdir=Path(sys.argv[2]), quiet=True)
+"""
+
+
+def test_a_run_continued_by_other_processes_equals_one_in_a_piece_bit_for_bit(tmp_path):
+    train(Walk, TINY, steps=160, logdir=tmp_path / "whole", quiet=True)
+    script = PIECE.format(tests=str(Path(__file__).parent))
+    for steps in (90, 160):
+        piece = subprocess.run(
+            [sys.executable, "-c", script, str(steps), str(tmp_path / "pieces")], capture_output=True, text=True
+        )
+        assert piece.returncode == 0, piece.stderr
+    assert contents(tmp_path / "whole") == contents(tmp_path / "pieces")
+
+
+def arrays(folder) -> dict[str, str]:
+    return {name: checksum for name, checksum in contents(folder).items() if name != "meta"}
+
+
+def test_where_replay_is_kept_does_not_change_what_is_learned(tmp_path):
+    """Also where it moves between two parts of a run, and around a ring that is too small for the run."""
+    small = replace(TINY, replay=replace(TINY.replay, capacity=80))
+    train(Walk, small, steps=130, logdir=tmp_path / "memory", quiet=True)
+    for home in ("disk", "device"):
+        config = replace(small, replay=replace(small.replay, home=home))
+        train(Walk, config, steps=130, logdir=tmp_path / home, quiet=True)
+        assert arrays(tmp_path / home) == arrays(tmp_path / "memory")
+    for steps, home in ((50, "device"), (90, "memory"), (130, "disk")):
+        config = replace(small, replay=replace(small.replay, home=home))
+        train(Walk, config, steps=steps, logdir=tmp_path / "moving", quiet=True)
+    assert arrays(tmp_path / "moving") == arrays(tmp_path / "memory")
+
+
+def test_replay_on_disk_without_a_folder_is_refused():
+    with pytest.raises(ValueError, match="replay.home is disk, but there is no logdir"):
+        train(ENV, replace(TINY, replay=replace(TINY.replay, home="disk")), quiet=True)
 
 
 def test_environments_that_cannot_say_where_they_stand_begin_other_episodes(tmp_path):

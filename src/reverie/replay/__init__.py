@@ -2,12 +2,14 @@
 
 May import: `experience`.
 
-    streams  what is held: the newest records of every environment, in memory that grows with them
-    online   what was collected last and must be trained on once, first
     replay   what a user holds in the hand: add, sample, write latents back, save and restore
+    online   what was collected last and must be trained on once, first
+    streams  what is held: the newest records of every environment, wherever they are kept
+    host     kept in memory, or in files mapped into it
+    device   kept where the model is
     layout   what one record looks like, and the words that say so when another one arrives
 """
 
-from reverie.replay.replay import Replay, Rows, Sample
+from reverie.replay.replay import Home, Replay, Rows, Sample
 
-__all__ = ["Replay", "Rows", "Sample"]
+__all__ = ["Home", "Replay", "Rows", "Sample"]

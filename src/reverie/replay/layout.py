@@ -10,6 +10,9 @@ import numpy as np
 
 from reverie.experience import Experience
 
+Leaves = dict[str, np.ndarray]
+ALIGNMENT = 64  # bytes: where leaves begin in a buffer
+
 
 class Layout:
     """Shapes and dtypes of one record. `template`: an Experience of arrays without leading axes."""
@@ -17,29 +20,45 @@ class Layout:
     def __init__(self, template: Experience) -> None:
         self._structure: Any  # JAX exports its tree structures without a type
         leaves, self._structure = jax.tree.flatten(template)
-        self._names = _names(template)
+        self.names = _names(template)
         self._leaves = [(tuple(leaf.shape), np.dtype(leaf.dtype)) for leaf in leaves]
         self.nbytes = sum(int(np.prod(shape)) * dtype.itemsize for shape, dtype in self._leaves)
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of one record's leaf."""
-        return self._leaves[self._names.index(name)][0]
+        return self._leaves[self.names.index(name)][0]
 
     def empty(self, *leading: int) -> Experience:
         """Uninitialised records, leaves (*leading, ...). Large ones take up memory only where written to."""
         leaves = [np.empty((*leading, *shape), dtype) for shape, dtype in self._leaves]
         return self._structure.unflatten(leaves)
 
-    def named(self, records: Experience) -> dict[str, np.ndarray]:
-        """The leaves by their names, for a file."""
-        return dict(zip(self._names, jax.tree.leaves(records), strict=True))
+    def nbytes_in_buffer(self, *leading: int) -> int:
+        """What `in_buffer` needs."""
+        return self._offsets(*leading)[-1]
 
-    def unnamed(self, leaves: dict[str, np.ndarray]) -> Experience:
+    def in_buffer(self, buffer: np.ndarray, *leading: int) -> Experience:
+        """Records that stand one leaf after the other in bytes, leaves (*leading, ...): no copies."""
+        leaves = [
+            buffer[offset:][: int(np.prod(leading + shape)) * dtype.itemsize].view(dtype).reshape(*leading, *shape)
+            for offset, (shape, dtype) in zip(self._offsets(*leading)[:-1], self._leaves, strict=True)
+        ]
+        return self._structure.unflatten(leaves)
+
+    def _offsets(self, *leading: int) -> list[int]:
+        sizes = [int(np.prod(leading + shape)) * dtype.itemsize for shape, dtype in self._leaves]
+        return [0, *np.cumsum([-(-size // ALIGNMENT) * ALIGNMENT for size in sizes]).tolist()]
+
+    def named(self, records: Experience) -> dict[str, Any]:
+        """The leaves by their names."""
+        return dict(zip(self.names, jax.tree.leaves(records), strict=True))
+
+    def unnamed(self, leaves: Leaves) -> Experience:
         """The inverse of `named`; a ValueError where names are missing or unknown."""
-        missing, unknown = sorted({*self._names} - {*leaves}), sorted({*leaves} - {*self._names})
+        missing, unknown = sorted({*self.names} - {*leaves}), sorted({*leaves} - {*self.names})
         if missing or unknown:
             raise ValueError(f"The record has other leaves than the template: {missing=}, {unknown=}.")
-        return self._structure.unflatten([leaves[name] for name in self._names])
+        return self._structure.unflatten([leaves[name] for name in self.names])
 
     def check(self, records: Experience, *leading: int) -> Experience:
         """The same records as numpy arrays, leaves (*leading, ...).
@@ -50,10 +69,10 @@ class Layout:
         leaves, structure = jax.tree.flatten(records)
         if self._structure != structure:
             names = _names(records)
-            missing, unknown = sorted({*self._names} - {*names}), sorted({*names} - {*self._names})
+            missing, unknown = sorted({*self.names} - {*names}), sorted({*names} - {*self.names})
             raise ValueError(f"The record has other leaves than the template: {missing=}, {unknown=}.")
         arrays = [np.asarray(leaf) for leaf in leaves]
-        for name, got, (shape, dtype) in zip(self._names, arrays, self._leaves, strict=True):
+        for name, got, (shape, dtype) in zip(self.names, arrays, self._leaves, strict=True):
             expected = (*leading, *shape)
             if got.shape != expected or got.dtype != dtype:
                 raise ValueError(f"`{name}` is {got.dtype} {got.shape}, expected {dtype} {expected}.")

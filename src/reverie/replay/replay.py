@@ -5,19 +5,20 @@ May import: `experience` and the rest of this room.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
 
 from reverie.experience import Experience
-from reverie.replay.layout import Layout
+from reverie.replay.device import DeviceStreams
+from reverie.replay.host import HostStreams, in_files
+from reverie.replay.layout import Layout, Leaves
 from reverie.replay.online import OnlineQueue
-from reverie.replay.streams import LATENTS, RECORDS, Streams
+from reverie.replay.streams import LATENTS, RECORDS, Array, Streams
 
-Array = np.ndarray | jax.Array
-Leaves = dict[str, np.ndarray]
-LATENT_LEAVES = ("deter", "stoch")
+Home = Literal["memory", "disk", "device"]
 
 
 class Rows(NamedTuple):
@@ -46,10 +47,13 @@ class Replay:
         sequence: records per sequence, T + 1: one of context and T to train on.
         online: whether freshly collected sequences are handed out first, each once.
         seed: of the draws.
-        segment: records per stream that are allocated at a time.
+        segment: records per stream that are allocated, and saved, at a time.
+        home: where records are kept: in the host's memory; in files of the folder, for more than that; or in the
+            device's memory, all allocated with the first record, for batches that need no copy from the host.
+        folder: for "disk"; must be there when the first record is added.
 
     Raises:
-        ValueError: where no sequence would fit.
+        ValueError: where no sequence would fit, or there is no folder for files.
     """
 
     def __init__(
@@ -62,6 +66,8 @@ class Replay:
         online: bool = True,
         seed: int = 0,
         segment: int = 1024,
+        home: Home = "memory",
+        folder: Path | None = None,
     ) -> None:
         if num_envs < 1 or segment < 1:
             raise ValueError(f"num_envs is {num_envs} and segment {segment}; both must be at least 1.")
@@ -75,15 +81,20 @@ class Replay:
             )
         self._num_envs = num_envs
         self._sequence = sequence
-        self._segment = segment
         self._layout = Layout(template)
-        self._streams = Streams(self._layout, num_envs, length, segment)
+        self._new_streams = partial(_streams, home, folder, self._layout, num_envs, length, segment)
+        self._streams = self._new_streams()
         self._online = OnlineQueue(num_envs, sequence) if online else None
         self._generator = np.random.Generator(np.random.PCG64(seed))
 
     def __len__(self) -> int:
         """Records held, over all streams."""
         return self._num_envs * self._streams.held
+
+    @property
+    def capacity(self) -> int:
+        """Records held at most, over all streams."""
+        return self._num_envs * self._streams.length
 
     @property
     def num_sequences(self) -> int:
@@ -105,13 +116,13 @@ class Replay:
 
     @property
     def nbytes(self) -> int:
-        """Bytes allocated now, in whole segments."""
+        """Bytes allocated now."""
         return self._streams.nbytes
 
     @property
     def nbytes_full(self) -> int:
         """Bytes allocated once every stream is full."""
-        return self._layout.nbytes * self._num_envs * self._streams.length
+        return self._layout.nbytes * self.capacity
 
     def add(self, record: Experience) -> None:
         """Appends one record to each stream, leaves (N, ...).
@@ -122,13 +133,7 @@ class Replay:
         Raises:
             ValueError: where keys, shape or dtype of a leaf differ from the template's, naming the leaf.
         """
-        record = self._layout.check(record, self._num_envs)
-        count = self._streams.count
-        for stored, slots, _ in self._streams.runs(max(0, count - 1), count):
-            if record.is_first.any():
-                stored.is_last[:, slots] |= record.is_first[:, None]
-                self._streams.touch(count - 1, count, RECORDS)
-        self._streams.append(record)
+        self._streams.append(self._layout.check(record, self._num_envs))
 
     def sample(self, batch: int) -> Sample:
         """Draws B = `batch` sequences: first those of the online queue, then uniformly over all starts.
@@ -144,10 +149,7 @@ class Replay:
                 f"{self._sequence}. Add more before sampling; ready() tells when."
             )
         rows = self._draw(batch)
-        experience = self._layout.empty(batch, self._sequence)
-        for index, (stream, first) in enumerate(_pairs(rows)):
-            self._streams.read(stream, first, experience, index)
-        return Sample(experience, rows)
+        return Sample(self._streams.read(rows.stream, rows.first, self._sequence), rows)
 
     def _draw(self, batch: int) -> Rows:
         oldest, count = self._streams.oldest, self._streams.count
@@ -172,25 +174,18 @@ class Replay:
             ValueError: where a shape is another one.
         """
         trained = self._sequence - 1
-        deter, stoch = np.asarray(deter), np.asarray(stoch)
         for name, values in (("deter", deter), ("stoch", stoch)):
             expected = (len(rows.first), trained, *self._layout.shape(name))
             if values.shape != expected:
                 raise ValueError(f"`{name}` is {values.shape}, expected {expected}: without the context.")
-        for (stream, context), new_deter, new_stoch in zip(_pairs(rows), deter, stoch, strict=True):
-            first = context + 1
-            gone = max(0, self._streams.oldest - first)
-            for stored, slots, part in self._streams.runs(first + gone, first + trained):
-                stored.deter[stream, slots] = new_deter[gone:][part]
-                stored.stoch[stream, slots] = new_stoch[gone:][part]
-            self._streams.touch(first + gone, max(first + gone, first + trained), LATENTS)
+        self._streams.write_latents(rows.stream, rows.first + 1, deter, stoch)
 
     def state(self) -> dict[str, Any]:
         """All that a checkpoint needs besides `parts`, in JSON's types."""
         return {
             "num_envs": self._num_envs,
             "length": self._streams.length,
-            "segment": self._segment,
+            "segment": self._streams.segment,
             "oldest": self._streams.oldest,
             "count": self._streams.count,
             "generator": _pack_generator(self._generator),
@@ -203,11 +198,8 @@ class Replay:
         Records stay as they were collected; their latents change with every update and are pieces of their own.
         """
 
-        def copy(index: int, kind: str) -> Leaves:
-            return {name: leaf.copy() for name, leaf in self._leaves(self._streams.segment(index), kind).items()}
-
         return {
-            f"{kind}.{index:06d}": (version, partial(copy, index, kind))
+            f"{kind}.{index:06d}": (version, partial(self._streams.copy, index, kind))
             for (index, kind), version in self._streams.changed.items()
         }
 
@@ -236,7 +228,7 @@ class Replay:
         length, segment, oldest, count = (int(state[name]) for name in ("length", "segment", "oldest", "count"))
         if not (segment > 0 and 0 <= oldest <= count <= oldest + length):
             raise ValueError(f"The saved replay's counters can't be: {length=}, {segment=}, {oldest=}, {count=}.")
-        streams = Streams(self._layout, self._num_envs, self._streams.length, self._segment)
+        streams = self._new_streams()
         kept = max(oldest, count - streams.length)
         for index in np.unique(np.arange(oldest, count) % length // segment).tolist():
             records = self._read(read, index, min(min(count, length) - index * segment, segment))
@@ -252,11 +244,7 @@ class Replay:
             online = state["online"]
             self._online.contexts[:] = max(0, count - 1) if online is None else online
         self._streams, self._generator = streams, generator
-        return (length, segment) == (streams.length, self._segment)
-
-    def _leaves(self, records: Experience, kind: str) -> Leaves:
-        latents = kind == LATENTS
-        return {name: x for name, x in self._layout.named(records).items() if (name in LATENT_LEAVES) == latents}
+        return (length, segment) == (streams.length, streams.segment)
 
     def _read(self, read: Callable[[str], Leaves], index: int, size: int) -> Experience:
         leaves = read(f"{RECORDS}.{index:06d}") | read(f"{LATENTS}.{index:06d}")
@@ -269,8 +257,15 @@ class Replay:
             ) from error
 
 
-def _pairs(rows: Rows) -> list[tuple[int, int]]:
-    return list(zip(rows.stream.tolist(), rows.first.tolist(), strict=True))
+def _streams(home: Home, folder: Path | None, layout: Layout, num_envs: int, length: int, segment: int) -> Streams:
+    """Empty ones."""
+    if home == "device":
+        return DeviceStreams(layout, num_envs, length, segment)
+    if home == "memory":
+        return HostStreams(layout, num_envs, length, segment, layout.empty)
+    if folder is None:
+        raise ValueError("A replay on disk needs a folder for its files.")
+    return HostStreams(layout, num_envs, length, segment, in_files(layout, folder))
 
 
 def _slots(records: Experience, slots: slice) -> Experience:

@@ -93,12 +93,13 @@ def describe(agent: Agent, env: str, replay: Replay, steps: int) -> Table:
         f"units {model.units})",
     )
     table.add_row("device", f"{jax.devices()[0].device_kind} ({jax.default_backend()}), {compute_dtype(model)}")
+    where = {"memory": "in memory", "disk": "on disk", "device": "on the device"}[config.replay.home]
     expected = min(steps, config.replay.capacity)
     table.add_row(
         "replay",
-        f"{replay.nbytes_per_record:,} bytes per step: {in_units(expected * replay.nbytes_per_record)} "
+        f"{where}, {replay.nbytes_per_record:,} bytes per step: {in_units(expected * replay.nbytes_per_record)} "
         f"for {steps:,} steps, "
-        f"at most {in_units(replay.nbytes_full)} at its capacity of {config.replay.capacity:,}",
+        f"at most {in_units(replay.nbytes_full)} at its capacity of {replay.capacity:,}",
     )
     batch = config.replay.batch * config.replay.length
     pace = config.run.train_ratio / batch

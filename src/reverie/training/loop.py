@@ -9,6 +9,7 @@ May import: everything below `training`, and of it `clock` and `episodes`.
 """
 
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -59,7 +60,8 @@ class Loop:
         whole: False after an environment failed: the step that was broken off is not part of the run.
     """
 
-    def __init__(self, envs: Environments, config: Config, clock: Clock) -> None:
+    def __init__(self, envs: Environments, config: Config, clock: Clock, folder: Path | None = None) -> None:
+        """`folder`: for a replay that is kept on disk."""
         self.config, self.clock = config, clock
         self._envs, self._keys = envs, Keys.of(config.seed)
         learner = Learner(envs.spaces.observation, envs.spaces.action, config)
@@ -69,10 +71,12 @@ class Loop:
         self.agent = Agent(envs.spaces, config, networks=self.state.networks)
         self.replay = Replay(
             _template(envs.spaces, config),
-            capacity=config.replay.capacity,
+            capacity=_capacity(config),
             num_envs=envs.num_envs,
             sequence=config.replay.length + 1,
             seed=config.seed,
+            home=config.replay.home,
+            folder=folder,
         )
         self.episodes = Episodes(envs.num_envs)
         self.env_steps, self.updates, self.skipped = 0, 0, 0
@@ -165,9 +169,9 @@ class Loop:
         if self._pending is None:
             return
         with self.clock.measure("data"):
-            latents, finite = jax.device_get((self._pending.latents, self._pending.finite))
+            finite = bool(self._pending.finite)
             if finite:
-                self.replay.write_latents(self._pending.rows, *latents)
+                self.replay.write_latents(self._pending.rows, *self._pending.latents)
         self.skipped = 0 if finite else self.skipped + 1
 
     # Saving and continuing: `progress` and `arrays` together with `state` and `replay` are all that a run is.
@@ -242,6 +246,14 @@ def _update(
 def stored_latents(deter: jax.Array, stoch: jax.Array) -> Latents:
     """As replay keeps them: bfloat16, and class indices as bytes."""
     return Latents(deter.astype(jnp.bfloat16), stoch.astype(jnp.uint8))
+
+
+def _capacity(config: Config) -> int:
+    """What is allocated at once must not be more than a run can fill: two records a step, if episodes are short."""
+    capacity, envs = config.replay.capacity, config.env.envs
+    if config.replay.home != "device":
+        return capacity
+    return min(capacity, max(2 * config.run.steps + envs, envs * (config.replay.length + 1)))
 
 
 def _template(spaces: Spaces, config: Config) -> Experience:

@@ -1,12 +1,16 @@
-"""How much memory replay may take, and whether it does. May import: `errors`."""
+"""How much room replay may take where it is kept, and whether it does. May import: `errors`, `replay`."""
 
 import os
 import re
+import shutil
 from pathlib import Path
+from typing import NamedTuple
+
+import jax
 
 from reverie.errors import InputError
+from reverie.replay import Home
 
-AUTO = 0.8  # of what is free when the run starts
 UNITS = {"B": 1} | {
     f"{prefix}{unit}": base ** (power + 1)
     for unit, base in (("B", 1000), ("IB", 1024))
@@ -15,37 +19,54 @@ UNITS = {"B": 1} | {
 CGROUP = Path("/sys/fs/cgroup")
 
 
-def budget(memory: str) -> int | None:
-    """Bytes for a setting such as "8GiB", "500 MB" or "auto"; None where the machine doesn't say what is free.
+class Room(NamedTuple):
+    """What there is for replay, unless the user says otherwise."""
+
+    free: int | None  # bytes; None where nobody says
+    share: float  # of these, for replay
+    name: str
+
+
+def room(home: Home, logdir: Path | None = None) -> Room:
+    """Of the place where replay is kept, at this moment."""
+    if home == "memory":
+        return Room(free_memory(), 0.8, "the memory that is free")
+    if home == "disk":
+        free = shutil.disk_usage(_existing(logdir or Path())).free
+        return Room(free, 0.4, "the disk that is free, as checkpoints hold replay once more")
+    return Room(_free_on_device(), 0.5, "the device's memory that is free, as training needs the rest")
+
+
+def budget(memory: str, room: Room) -> int | None:
+    """Bytes for a setting such as "8GiB", "500 MB" or "auto"; None where it is unknown what is free.
 
     Raises:
         InputError: it is none of these.
     """
     if memory == "auto":
-        free = free_memory()
-        return None if free is None else int(AUTO * free)
+        return None if room.free is None else int(room.share * room.free)
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?i?b)\s*", memory, re.IGNORECASE)
     if match is None or match[2].upper() not in UNITS:
         raise InputError(f"replay.memory must be a size such as 8GiB or 500MB, or auto; got {memory!r}.")
     return int(float(match[1]) * UNITS[match[2].upper()])
 
 
-def check(needed_records: int, bytes_per_record: int, memory: str) -> None:
+def check(needed_records: int, bytes_per_record: int, memory: str, room: Room) -> None:
     """That so many records fit, for a run of so many steps; the last record of every episode comes on top.
 
     Raises:
         InputError: they don't; with the numbers, and what would make them fit.
     """
-    allowed = budget(memory)
+    allowed = budget(memory, room)
     needed = needed_records * bytes_per_record
     if allowed is None or needed <= allowed:
         return
     fits = allowed // bytes_per_record
-    whose = "80% of the memory that is free now" if memory == "auto" else "the budget"
+    whose = f"{room.share:.0%} of {room.name}," if memory == "auto" else "the budget"
     raise InputError(
         f"Replay would take at least {in_units(needed)}: {needed_records:,} records of {bytes_per_record:,} bytes, "
         f"but {whose} is {in_units(allowed)}. Keep fewer with --replay.capacity {fits}, "
-        f"train for at most {fits:,} steps, "
+        f"train for at most {fits:,} steps, choose another --replay.home, "
         f"or allow more with --replay.memory {in_units(needed * 1.01).replace(' ', '')}."
     )
 
@@ -64,6 +85,19 @@ def in_units(count: float) -> str:
             return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.3g} TB"
+
+
+def _existing(path: Path) -> Path:
+    """The folder itself, or the nearest one above it that is there already."""
+    return next(found for found in (path.absolute(), *path.absolute().parents) if found.exists())
+
+
+def _free_on_device() -> int | None:
+    """What the device says of itself; one that says nothing shares the host's memory."""
+    stats = jax.devices()[0].memory_stats() or {}
+    if "bytes_limit" not in stats:
+        return free_memory()
+    return int(stats["bytes_limit"] - stats["bytes_in_use"])
 
 
 def _meminfo() -> int | None:

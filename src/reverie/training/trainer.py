@@ -114,12 +114,15 @@ class Trainer:
     def _open(self, name: str | None, logdir: Path | None, resume: Resume, quiet: bool, opened: ExitStack) -> None:
         """Everything but the environments: fresh, or as the newest checkpoint has it."""
         run, replay = self.config.run, self.config.replay
-        self.loop = Loop(self._envs, self.config, self._clock)
+        if replay.home == "disk" and logdir is None:
+            raise InputError("replay.home is disk, but there is no logdir to keep it in; give one.")
+        self.loop = Loop(self._envs, self.config, self._clock, logdir)
         self._display = Display(run.steps, quiet=quiet)
         opened.callback(self._display.close)
         self._envs.tell = self._display.warn
         self._display.note(describe(self.agent, name or "an environment", self.loop.replay, run.steps))
-        memory.check(min(run.steps, replay.capacity), self.loop.replay.nbytes_per_record, replay.memory)
+        held = self.loop.replay.capacity if replay.home == "device" else min(run.steps, replay.capacity)
+        memory.check(held, self.loop.replay.nbytes_per_record, replay.memory, memory.room(replay.home, logdir))
         _check_resume(resume, logdir)
         for caution in cautions(self.agent):
             self._display.warn(caution)
