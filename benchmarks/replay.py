@@ -1,74 +1,116 @@
-"""Replay: what a sample of 16 × 65 records and its write-back cost, in a small and in a large replay."""
+"""Replay: what a batch of 16 × 65 records and its write-back cost, in small and large replays, in each of its homes.
 
+An update of the smallest model is timed in between, to compare with. To see what more data than memory costs, give
+the process less memory than the records take (for instance in a container) and choose `--homes disk`.
+"""
+
+import tempfile
 import time
+from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from benchmarks.common import Input, quartiles, report
+from benchmarks.common import Input, quartiles, report, workload
 from reverie.config import Config
 from reverie.experience import Experience
-from reverie.replay import Replay
+from reverie.replay import Home, Replay
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Fill a replay with zeros, then time draws from it."""
+    """Fill replays, then time draws from them in turn, so that drift of the machine falls on all alike."""
 
     input: Input = "vector"
     records: tuple[int, ...] = (10_000, 1_000_000)
     """64×64×3 images take 13 GB per million records."""
+    homes: tuple[Home, ...] = ("memory",)
+    folder: Path | None = None
+    """For files; by default the system's folder for temporary ones."""
     envs: int = 4
     repeats: int = 200
+    updates: int = 10
+    """Updates of size1m from vectors to compare with; 0 for none."""
     output: Path = Path("benchmarks/results")
 
 
 def main(settings: Settings) -> None:
-    replays = {count: filled(settings, count) for count in settings.records}
-    rows = []
-    # In turn, so that drift of the machine falls on all alike.
-    times: dict[int, tuple[list[float], list[float]]] = {count: ([], []) for count in replays}
-    for _ in range(settings.repeats):
-        for count, replay in replays.items():
-            start = time.perf_counter()
-            sample = replay.sample(16)
-            drawn = time.perf_counter()
-            trained = sample.experience
-            replay.write_latents(sample.rows, trained.deter[:, 1:], trained.stoch[:, 1:])
-            written = time.perf_counter()
-            times[count][0].append(1e3 * (drawn - start))
-            times[count][1].append(1e3 * (written - drawn))
-    for count, (sampling, writing) in times.items():
-        row = {"records": count, "bytes per record": replays[count].nbytes_per_record}
-        row |= {f"sample {name} ms": value for name, value in quartiles(sampling).items()}
-        row |= {f"write {name} ms": value for name, value in quartiles(writing).items()}
-        rows.append(row)
-    report("replay", settings, rows, settings.output)
+    with tempfile.TemporaryDirectory(dir=settings.folder) as folder:
+        replays = {
+            (home, count): filled(settings, home, count, Path(folder))
+            for home in settings.homes
+            for count in settings.records
+        }
+        update = an_update() if settings.updates else None
+        sampling, writing, updating = defaultdict(list), defaultdict(list), []
+        for repeat in range(settings.repeats):
+            if update and repeat % -(-settings.repeats // settings.updates) == 0:
+                updating.append(timed(update)[0])
+            for key, replay in replays.items():
+                took, sample = timed(lambda replay=replay: replay.sample(16))
+                sampling[key].append(took)
+                latents = sample.experience.deter[:, 1:], sample.experience.stoch[:, 1:]
+                writing[key].append(timed(partial(replay.write_latents, sample.rows, *latents))[0])
+        median = quartiles(updating)["median"] if updating else None
+        rows = []
+        for (home, count), replay in replays.items():
+            row = {"home": home, "records": count, "bytes per record": replay.nbytes_per_record}
+            row |= {f"sample {name} ms": value for name, value in quartiles(sampling[home, count]).items()}
+            row |= {f"write {name} ms": value for name, value in quartiles(writing[home, count]).items()}
+            if median:
+                row |= {"update median ms": median, "sample / update": row["sample median ms"] / median}
+            rows.append(row)
+        report("replay", settings, rows, settings.output)
 
 
-def filled(settings: Settings, count: int) -> Replay:
-    model, zeros = Config().model, lambda *shape: np.zeros((settings.envs, *shape), np.float32)
+def an_update() -> Callable[[], Any]:
+    learner, batch = workload("size1m", "vector")
+    state, update = jax.jit(learner.init)(jax.random.key(0)), jax.jit(learner.update)
+    once = partial(update, state, batch, jax.random.key(0))
+    jax.block_until_ready(once())
+    return once
+
+
+def timed(function: Callable[[], Any]) -> tuple[float, Any]:
+    """Milliseconds until the result is there, and the result."""
+    start = time.perf_counter()
+    result = jax.block_until_ready(function())
+    return 1e3 * (time.perf_counter() - start), result
+
+
+def filled(settings: Settings, home: Home, count: int, folder: Path) -> Replay:
+    """A full replay of random numbers."""
+    rng, model = np.random.default_rng(0), Config().model
     observation: dict[str, np.ndarray] = {}
     if settings.input in ("vector", "both"):
-        observation["vector"] = zeros(24)
+        observation["vector"] = np.zeros(24, np.float32)
     if settings.input in ("pixels", "both"):
-        observation["image"] = np.zeros((settings.envs, 64, 64, 3), np.uint8)
-    flag = np.zeros(settings.envs, bool)
-    record = Experience(
+        observation["image"] = np.zeros((64, 64, 3), np.uint8)
+    flag = np.zeros((), bool)
+    template = Experience(
         observation=observation,
-        action={"action": zeros(6)},
-        reward=zeros(),
+        action={"action": np.zeros(6, np.float32)},
+        reward=np.zeros((), np.float32),
         is_first=flag,
         is_last=flag,
         is_terminal=flag,
-        deter=np.zeros((settings.envs, model.deter), jnp.bfloat16),
-        stoch=np.zeros((settings.envs, model.groups), np.uint8),
+        deter=np.zeros(model.deter, jnp.bfloat16),
+        stoch=np.zeros(model.groups, np.uint8),
     )
-    one = Experience(*({k: v[0] for k, v in x.items()} if isinstance(x, dict) else x[0] for x in record))
-    replay = Replay(one, capacity=count, num_envs=settings.envs, sequence=65, online=False)
+    replay = Replay(
+        template, capacity=count, num_envs=settings.envs, sequence=65, online=False, home=home, folder=folder
+    )
+    record = jax.tree.map(
+        lambda leaf: rng.integers(0, 2, (settings.envs, *leaf.shape)).astype(leaf.dtype),
+        template,
+    )._replace(is_first=np.zeros(settings.envs, bool))
     for _ in range(count // settings.envs):
         replay.add(record)
     return replay

@@ -13,7 +13,7 @@ import pytest
 
 from reverie.experience import Experience
 from reverie.replay import Home, Replay, Sample
-from reverie.replay.host import in_files
+from reverie.replay.host import Files
 from reverie.replay.layout import Layout
 
 DETER, STOCH, ENVS, SEQUENCE, BATCH = 3, 2, 2, 5, 4
@@ -162,10 +162,10 @@ def test_a_full_disk_is_an_error_and_not_the_end_of_the_process(tmp_path):
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(mount)], capture_output=True).returncode:
         pytest.skip("only an administrator can make a small disk")
     try:
-        allocate = in_files(Layout(TEMPLATE), mount)
-        first = allocate(2, 1000)
+        allocate = Files(Layout(TEMPLATE), mount).allocate
+        first = allocate(0, 2, 1000)
         with pytest.raises(OSError, match="No space left on device") as error:
-            allocate(2, 10_000)
+            allocate(1, 2, 10_000)
         assert error.value.errno == errno.ENOSPC
         first.observation["image"][...] = 7  # its room is its own
         assert (first.observation["image"] == 7).all()
@@ -174,7 +174,7 @@ def test_a_full_disk_is_an_error_and_not_the_end_of_the_process(tmp_path):
 
 
 def test_leaves_in_a_file_do_not_touch(tmp_path):
-    records = in_files(Layout(TEMPLATE), tmp_path)(3, 7)
+    records = Files(Layout(TEMPLATE), tmp_path).allocate(0, 3, 7)
     assert all(leaf.shape[:2] == (3, 7) and leaf.flags.aligned for leaf in jax.tree.leaves(records))
     for number, leaf in enumerate(jax.tree.leaves(records)):
         leaf[...] = number

@@ -16,10 +16,14 @@ from reverie.replay.streams import Array, Streams
 
 
 class DeviceStreams(Streams):
-    """Streams in JAX's arrays on its first device."""
+    """Streams in JAX's arrays on its first device; bfloat16 as its bits.
+
+    (On CPUs XLA computes in no bfloat16: to change one record it would convert all of them, there and back.)
+    """
 
     def __init__(self, layout: Layout, num_streams: int, length: int, segment: int) -> None:
         super().__init__(layout, num_streams, length, segment)
+        self._like = layout.empty(0)
         self._rings: Any = None  # an Experience, leaves (N, length, ...), once there is a record
 
     @property
@@ -28,17 +32,18 @@ class DeviceStreams(Streams):
 
     def read(self, stream: np.ndarray, first: np.ndarray, time: int) -> Experience:
         slots = (first[:, None] + np.arange(time)) % self.length
-        return _gather(self._rings, stream[:, None], slots)
+        return _gather(self._rings, self._like, stream[:, None], slots)
 
     def copy(self, index: int, kind: str) -> Leaves:
         slots = slice(index * self.segment, index * self.segment + self._written(index))
-        leaves = self._layout.named(self._rings)
-        return {name: np.array(leaves[name][:, slots]) for name in self._names(kind)}
+        leaves, like = self._layout.named(self._rings), self._layout.named(self._like)
+        return {name: np.array(leaves[name][:, slots]).view(like[name].dtype) for name in self._names(kind)}
 
     def _put(self, index: int, slots: slice, records: Experience) -> None:
         if self._rings is None:
-            self._rings = jax.tree.map(jnp.zeros_like, self._layout.empty(self._num_streams, self.length))
-        self._rings = _overwrite(self._rings, records, index * self.segment + slots.start)
+            empty = self._layout.empty(self._num_streams, self.length)
+            self._rings = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, _bits(leaf).dtype), empty)
+        self._rings = _overwrite(self._rings, jax.tree.map(_bits, records), index * self.segment + slots.start)
 
     def _put_latents(self, stream: np.ndarray, first: np.ndarray, deter: Array, stoch: Array) -> None:
         times = first[:, None] + np.arange(deter.shape[1])
@@ -49,15 +54,20 @@ class DeviceStreams(Streams):
         slots = np.where(lasting.reshape(times.shape) & (times >= self.oldest), times % self.length, self.length)
         kept = {"deter": self._rings.deter, "stoch": self._rings.stoch}
         new = {"deter": deter, "stoch": stoch}
-        self._rings = self._rings._replace(**_scatter(kept, new, stream[:, None], slots))
+        like = {"deter": self._like.deter, "stoch": self._like.stoch}
+        self._rings = self._rings._replace(**_scatter(kept, new, like, stream[:, None], slots))
 
     def _end(self, time: int, streams: np.ndarray) -> None:
         self._rings = self._rings._replace(is_last=_mark(self._rings.is_last, streams, time % self.length))
 
 
+def _bits(x: Any) -> Any:
+    return x.view(np.uint16) if x.dtype == jnp.bfloat16 else x
+
+
 @jax.jit
-def _gather(rings: Any, stream: jax.Array, slots: jax.Array) -> Any:
-    return jax.tree.map(lambda leaf: leaf[stream, slots], rings)
+def _gather(rings: Any, like: Any, stream: jax.Array, slots: jax.Array) -> Any:
+    return jax.tree.map(lambda leaf, like: leaf[stream, slots].view(like.dtype), rings, like)
 
 
 @partial(jax.jit, donate_argnums=0)
@@ -66,9 +76,13 @@ def _overwrite(rings: Any, records: Any, slot: int | jax.Array) -> Any:
 
 
 @partial(jax.jit, donate_argnums=0)
-def _scatter(kept: Any, new: Any, stream: jax.Array, slots: jax.Array) -> Any:
+def _scatter(kept: Any, new: Any, like: Any, stream: jax.Array, slots: jax.Array) -> Any:
     """Slots beyond the end, of records that are gone, are dropped."""
-    return jax.tree.map(lambda leaf, x: leaf.at[stream, slots].set(x.astype(leaf.dtype), mode="drop"), kept, new)
+
+    def put(leaf: jax.Array, x: jax.Array, like: jax.Array) -> jax.Array:
+        return leaf.at[stream, slots].set(_bits(x.astype(like.dtype)), mode="drop")
+
+    return jax.tree.map(put, kept, new, like)
 
 
 @partial(jax.jit, donate_argnums=0)

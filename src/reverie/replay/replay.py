@@ -13,7 +13,7 @@ import numpy as np
 
 from reverie.experience import Experience
 from reverie.replay.device import DeviceStreams
-from reverie.replay.host import HostStreams, in_files
+from reverie.replay.host import Files, HostStreams, Memory
 from reverie.replay.layout import Layout, Leaves
 from reverie.replay.online import OnlineQueue
 from reverie.replay.streams import LATENTS, RECORDS, Array, Streams
@@ -262,10 +262,10 @@ def _streams(home: Home, folder: Path | None, layout: Layout, num_envs: int, len
     if home == "device":
         return DeviceStreams(layout, num_envs, length, segment)
     if home == "memory":
-        return HostStreams(layout, num_envs, length, segment, layout.empty)
+        return HostStreams(layout, num_envs, length, segment, Memory(layout))
     if folder is None:
         raise ValueError("A replay on disk needs a folder for its files.")
-    return HostStreams(layout, num_envs, length, segment, in_files(layout, folder))
+    return HostStreams(layout, num_envs, length, segment, Files(layout, folder))
 
 
 def _slots(records: Experience, slots: slice) -> Experience:
