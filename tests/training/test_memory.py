@@ -57,7 +57,18 @@ def test_a_containers_limit_counts(tmp_path, monkeypatch):
     (tmp_path / "memory.stat").write_text("anon 300000\ninactive_file 50000\n")
     assert memory.free_memory() == 650_000
     (tmp_path / "memory.max").write_text("max\n")
-    assert memory.free_memory() != 600_000
+    assert memory.free_memory() > 10**7
+
+
+def test_a_limit_of_an_older_system_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    (folder := tmp_path / "memory").mkdir()
+    (folder / "memory.limit_in_bytes").write_text("1000000\n")
+    (folder / "memory.usage_in_bytes").write_text("400000\n")
+    (folder / "memory.stat").write_text("cache 300000\ntotal_inactive_file 50000\n")
+    assert memory.free_memory() == 650_000
+    (folder / "memory.limit_in_bytes").write_text("9223372036854771712\n")  # as it is written when there is none
+    assert memory.free_memory() > 10**7
 
 
 def test_too_much_is_refused_with_what_would_fit():

@@ -113,13 +113,19 @@ def _meminfo() -> int | None:
 
 
 def _cgroup() -> int | None:
-    """What a container (of cgroup v2) leaves; cached files that it can give up at once don't count as taken."""
+    """What a container leaves; cached files that it can give up at once don't count as taken."""
+    return _cgroup_free(CGROUP, "memory.max", "memory.current", "inactive_file") or _cgroup_free(
+        CGROUP / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
+    )
+
+
+def _cgroup_free(folder: Path, most: str, taken: str, cached: str) -> int | None:
+    """By the files of version 2 or 1; None if there is no limit."""
     try:
-        limit = (CGROUP / "memory.max").read_text().strip()
+        limit = (folder / most).read_text().strip()
         if limit == "max":
             return None
-        taken = int((CGROUP / "memory.current").read_text())
-        stat = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
-        return max(0, int(limit) - taken + int(stat["inactive_file"]))
+        stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        return max(1, int(limit) - int((folder / taken).read_text()) + int(stat[cached]))
     except (OSError, ValueError, KeyError):
         return None
