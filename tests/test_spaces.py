@@ -43,6 +43,19 @@ def decode(space: gym.Space[Any], values: Any) -> Any:
         (spaces.Box(0, 255, (128,), np.uint8), {"vector": Continuous((128,))}),
         (spaces.Box(0, 9, (7, 7, 3), np.int64), {"vector": Continuous((7, 7, 3))}),
         (spaces.Box(0, 9, (4, 4), np.uint8), {"vector": Continuous((4, 4))}),
+        (spaces.Box(0, 255, (3, 64, 64), np.uint8), {"image": Image((64, 64, 3))}),
+        (spaces.Box(0, 255, (84, 84), np.uint8), {"image": Image((84, 84, 1))}),
+        (spaces.Box(0, 255, (7, 7, 3), np.uint8), {"vector": Continuous((7, 7, 3))}),
+        (spaces.Box(0, 255, (8, 200, 3), np.uint8), {"image": Image((8, 200, 3))}),
+        (spaces.Box(0, 255, (4, 84, 84), np.uint8), {"image": Image((84, 84, 4))}),
+        (spaces.Box(0, 255, (84, 84, 12), np.uint8), {"image": Image((84, 84, 12))}),
+        (spaces.Box(0, 255, (4, 96, 80, 3), np.uint8), {"image": Image((96, 80, 12))}),
+        (spaces.Box(0, 255, (4, 3, 96, 80), np.uint8), {"image": Image((96, 80, 12))}),
+        (spaces.Box(0, 1, (30, 20, 3), np.float64), {"image": Image((30, 20, 3))}),
+        (spaces.Box(0, 255, (3, 30, 20), np.float32), {"image": Image((30, 20, 3))}),
+        (spaces.Box(-1, 1, (30, 20, 3), np.float32), {"vector": Continuous((30, 20, 3))}),
+        (spaces.Box(0, 1, (30, 20), np.float32), {"vector": Continuous((30, 20))}),
+        (spaces.Box(0, 1, (30, 20, 9), np.float32), {"vector": Continuous((30, 20, 9))}),
         (spaces.Discrete(5, start=-2), {"discrete": Discrete((), 5)}),
         (spaces.MultiDiscrete([2, 7, 3]), {"discrete": Discrete((3,), 7)}),
         (spaces.MultiDiscrete([[2, 4], [3, 3]]), {"discrete": Discrete((2, 2), 4)}),
@@ -62,14 +75,75 @@ def test_nested_keys_are_joined_and_sorted() -> None:
 def test_actions() -> None:
     assert acting(spaces.Box(-2, 5, (2, 3))).action == {"action": Continuous((2, 3))}
     assert acting(spaces.Discrete(4, start=1)).action == {"action": Discrete((), 4)}
+    assert acting(spaces.MultiBinary([2, 3])).action == {"action": Discrete((2, 3), 2)}
+    assert acting(spaces.MultiDiscrete([3, 3])).action == {"action": Discrete((2,), 3)}
+    assert acting(spaces.MultiDiscrete([[2, 5], [3, 1]])).action == {"action": Discrete((2, 2), 5, (2, 5, 3, 1))}
+
+
+def test_tuples_have_indices_for_keys() -> None:
+    space = spaces.Tuple([spaces.Dict({"a": MOVE, "b": spaces.Tuple([FLOAT, MOVE])}), FLOAT])
+    assert list(observing(space).observation) == ["0/a", "0/b/0", "0/b/1", "1"]
+    action = {"0/a": [1], "0/b/0": [[0, 0]], "0/b/1": [2], "1": [[1, 1]]}
+    decoded = acting(space).decode_action({key: np.array(value) for key, value in action.items()})
+    assert isinstance(decoded, tuple)
+    assert isinstance(decoded[0]["b"], tuple)
+    assert (decoded[0]["a"].tolist(), decoded[0]["b"][1].tolist(), decoded[1].tolist()) == ([1], [2], [[1, 1]])
+
+
+def test_keys_choose_observations() -> None:
+    space = spaces.Dict(
+        {"eye": spaces.Dict({"left": FLOAT, "right": FLOAT}), "mission": spaces.Text(9), "eyelid": MOVE}
+    )
+    assert list(Spaces(space, MOVE, "eye/.*").observation) == ["eye/left", "eye/right"]
+    assert list(Spaces(space, MOVE, "(?!mission).*").observation) == ["eye/left", "eye/right", "eyelid"]
+    sample = space.sample() | {"mission": "go"}
+    Spaces(space, MOVE, "eye/.*").check_observation(sample)
+    with pytest.raises(UnsupportedSpaceError, match="no observation matches the keys 'ear'; there are eye/left"):
+        Spaces(space, MOVE, "ear")
+    with pytest.raises(ValueError, match="keys must be a regular expression, got"):
+        Spaces(space, MOVE, "(")
+    assert observing(FLOAT) == Spaces(FLOAT, MOVE, ".*")
+    assert Spaces(FLOAT, MOVE, "anything").observation == {"vector": Continuous((2,))}  # a bare one has no key
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [((20, 30, 3), "hwc"), ((3, 20, 30), "chw"), ((20, 30), "hw"), ((4, 20, 30, 3), "fhwc"), ((4, 3, 20, 30), "fchw")],
+)
+def test_pixels_arrive_where_they_belong(shape: tuple[int, ...], axes: str) -> None:
+    space = spaces.Box(0, 255, shape, np.uint8)
+    value = np.random.default_rng(0).integers(0, 256, (2, *shape), np.uint8)
+    encoded = observing(space).encode_observation(value)["image"]
+    lengths = dict(zip(axes, shape, strict=True)) | {name: 1 for name in "fc" if name not in axes}
+    assert encoded.shape == (2, 20, 30, lengths["f"] * lengths["c"])
+    for n, h, w, f, c in [
+        (0, 0, 0, 0, 0),
+        (1, 19, 29, lengths["f"] - 1, lengths["c"] - 1),
+        (0, 7, 3, 0, lengths["c"] - 1),
+    ]:
+        place = {"h": h, "w": w, "f": f, "c": c}
+        assert encoded[n, h, w, f * lengths["c"] + c] == value[(n, *(place[axis] for axis in axes))]
+
+
+def test_float_images_become_the_nearest_brightness() -> None:
+    unit, byte = (observing(spaces.Box(0, high, (8, 8, 1), np.float32)) for high in (1, 255))
+    image = np.zeros((1, 8, 8, 1), np.float32)
+    image[0, 0, :4, 0] = [0.5, 1, 1 / 255, 0.499 / 255]
+    assert unit.encode_observation(image)["image"][0, 0, :4, 0].tolist() == [128, 255, 1, 0]
+    assert byte.encode_observation(255 * image)["image"][0, 0, :4, 0].tolist() == [128, 255, 1, 0]
+    with pytest.raises(
+        ValueError, match=r"'image' of environment 0 is 2.5 at index \(0, 0, 0\), outside of its space's 0 … 1"
+    ):
+        unit.encode_observation(image + 2)
+    with pytest.raises(ValueError, match="outside of its space"):
+        unit.check_observation(image[0] - 1)
 
 
 @pytest.mark.parametrize(
     ("space", "words"),
     [
-        (spaces.Text(5), "the observation is Text.*drop it or embed it with a wrapper"),
+        (spaces.Text(5), "the observation is Text.*drop it .*or embed it with a wrapper"),
         (spaces.Dict({"mission": spaces.Text(5)}), "observation 'mission' is Text"),
-        (spaces.Tuple([MOVE]), "make it a Dict"),
         (spaces.Sequence(MOVE), "supported are Box, Discrete"),
         (spaces.Dict({}), "empty Dict"),
         (spaces.Dict({"a": spaces.Dict({})}), "'a' is an empty Dict"),
@@ -79,12 +153,12 @@ def test_actions() -> None:
         ),
         (spaces.Dict({0: MOVE}), "must have names, got the key 0"),
         (spaces.Box(-1, 1, (0,)), "no entries"),
-        (spaces.Box(0, 255, (3, 64, 64), np.uint8), "3x64x64.*channels last.*TransformObservation"),
-        (spaces.Box(0, 255, (84, 84), np.uint8), "ReshapeObservation to make it 84x84x1"),
-        (spaces.Box(0, 255, (7, 7, 3), np.uint8), "7x7x3.*too small.*DtypeObservation"),
-        (spaces.Box(0, 255, (84, 84, 3), np.uint8), "84x84x3.*multiples of 16.*48 to 256.*ResizeObservation"),
-        (spaces.Box(0, 255, (32, 64, 3), np.uint8), "the smaller one from 48 to 256"),
-        (spaces.Box(0, 255, (272, 272, 3), np.uint8), "the smaller one from 48 to 256"),
+        (spaces.Tuple([]), "empty Tuple"),
+        (spaces.Box(0, 255, (272, 272, 3), np.uint8), "272x272x3.*longer than 256.*ResizeObservation"),
+        (
+            spaces.Dict({"a": spaces.Text(5), "b": MOVE, "c": spaces.Sequence(MOVE)}),
+            "observation 'a' is Text.*; observation 'c' is Sequence",
+        ),
     ],
 )
 def test_unsupported_observation(space: gym.Space[Any], words: str) -> None:
@@ -92,9 +166,9 @@ def test_unsupported_observation(space: gym.Space[Any], words: str) -> None:
         observing(space)
 
 
-@pytest.mark.parametrize("space", [spaces.MultiDiscrete([2, 3]), spaces.MultiBinary(2), spaces.Text(3)])
+@pytest.mark.parametrize("space", [spaces.Sequence(MOVE), spaces.Text(3)])
 def test_unsupported_action(space: gym.Space[Any]) -> None:
-    with pytest.raises(UnsupportedSpaceError, match=r"the action is .*Box, Discrete and Dicts"):
+    with pytest.raises(UnsupportedSpaceError, match=r"the action is .*Box, Discrete, .*Dicts and Tuples"):
         acting(space)
 
 
@@ -143,7 +217,7 @@ def test_encode_observation() -> None:
         (MOVE, [0, 3], r"'discrete' of environment 1 is 3, outside of its space Discrete\(3\)"),
         (MOVE, [0.5], "expected integers"),
         (spaces.MultiDiscrete([2, 5]), [[2, 2]], r"environment 0 is 2 at index \(0,\)"),
-        (spaces.Box(0, 255, (64, 64, 3), np.uint8), np.zeros((1, 64, 64, 3)), "float64, expected uint8"),
+        (spaces.Box(0, 255, (64, 64, 3), np.uint8), np.zeros((1, 64, 64, 3)), "float64, but its space says uint8"),
         (spaces.Dict({"a": spaces.Dict({"b": MOVE})}), {"a": {}}, "lacks 'a/b'"),
         (spaces.Dict({"a": MOVE, "b": MOVE}), {"a": [1], "b": [1, 1]}, "differ in their number of rows"),
     ],
@@ -262,23 +336,30 @@ DISCRETES = st.builds(
 MULTI_DISCRETES = st.lists(st.tuples(st.integers(1, 9), st.integers(-9, 9)), min_size=1, max_size=3).map(
     lambda pairs: spaces.MultiDiscrete([n for n, _ in pairs], start=[start for _, start in pairs])
 )
-MULTI_BINARIES = st.lists(st.integers(1, 3), min_size=1, max_size=2).map(spaces.MultiBinary)
-IMAGES = st.tuples(st.integers(3, 4), st.integers(3, 4), st.integers(1, 4)).map(
-    lambda s: spaces.Box(0, 255, (16 * s[0], 16 * s[1], s[2]), np.uint8)
+MULTI_BINARIES = (st.integers(1, 4) | st.lists(st.integers(1, 3), min_size=1, max_size=2)).map(spaces.MultiBinary)
+IMAGES = st.builds(
+    lambda shape, kind: spaces.Box(0, kind[0], shape, kind[1]),
+    st.tuples(st.integers(8, 70), st.integers(8, 70), st.integers(1, 4))
+    | st.tuples(st.integers(1, 4), st.integers(8, 70), st.integers(8, 70))
+    | st.tuples(st.integers(2, 3), st.integers(8, 40), st.integers(8, 40), st.integers(1, 4)),
+    st.sampled_from([(255, np.uint8), (1, np.float32), (255, np.float64)]),
 )
 
 
 def nested(leaves: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """A space or Dicts of them."""
+    """A space or Dicts and Tuples of them."""
     return st.recursive(
         leaves,
-        lambda inner: st.dictionaries(NAMES, inner, min_size=1, max_size=3).map(spaces.Dict),
+        lambda inner: (
+            st.dictionaries(NAMES, inner, min_size=1, max_size=3).map(spaces.Dict)
+            | st.lists(inner, min_size=1, max_size=3).map(spaces.Tuple)
+        ),
         max_leaves=4,
     )
 
 
 OBSERVATIONS = nested(boxes() | DISCRETES | MULTI_DISCRETES | MULTI_BINARIES | IMAGES)
-ACTIONS = nested(boxes() | DISCRETES)
+ACTIONS = nested(boxes() | DISCRETES | MULTI_DISCRETES | MULTI_BINARIES)
 
 
 def assert_same_space(one: Any, other: Any) -> None:
@@ -288,6 +369,10 @@ def assert_same_space(one: Any, other: Any) -> None:
     if isinstance(one, spaces.Dict):
         for name, child in one.spaces.items():
             assert_same_space(child, other[name])
+        return
+    if isinstance(one, spaces.Tuple):
+        for child, theirs in zip(one.spaces, other.spaces, strict=True):
+            assert_same_space(child, theirs)
         return
     assert one.dtype == other.dtype
     for name in ("low", "high", "bounded_below", "bounded_above", "nvec", "start", "n"):
@@ -311,7 +396,10 @@ def test_json_round_trip(observation: Any, action: Any) -> None:
 def test_every_decoded_action_is_in_the_space(space: Any, seed: int, spread: float) -> None:
     translation, random, n = acting(space), np.random.default_rng(seed), 3
     action = {
-        key: random.integers(feature.classes, size=n)
+        key: random.integers(
+            np.reshape(feature.counts or feature.classes, feature.shape if feature.counts else ()),
+            size=(n, *feature.shape),
+        )
         if isinstance(feature, Discrete)
         else random.normal(0, spread, (n, *feature.shape)).astype(np.float32)
         for key, feature in translation.action.items()
@@ -403,8 +491,11 @@ BOX = {"type": "Box", "low": 0, "high": 1, "shape": [2], "dtype": "float32"}
         {"type": "Discrete", "n": 3, "start": 0, "dtype": "float32"},
         {"type": "MultiDiscrete", "nvec": [2.5], "start": [0], "dtype": "int64"},
         {"type": "MultiDiscrete", "nvec": [2], "start": [0, 0], "dtype": "int64"},
-        {"type": "MultiBinary", "shape": [0]},
-        {"type": "MultiBinary", "shape": "4"},
+        {"type": "MultiBinary", "n": [0]},
+        {"type": "MultiBinary", "n": "4"},
+        {"type": "Tuple", "spaces": {}},
+        {"type": "Tuple", "spaces": [{"type": "Graph"}]},
+        {"type": "Text", "min_length": 1, "max_length": "3", "characters": "ab"},
     ],
 )
 def test_broken_json(broken: Any) -> None:

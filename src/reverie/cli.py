@@ -40,6 +40,8 @@ class Train:
     """Replayed steps per environment step; short for --run.train-ratio."""
     envs: int | None = None
     """Environments stepped side by side; short for --env.envs."""
+    keys: str | None = None
+    """A regular expression: which observations of a Dict or Tuple are seen and predicted; short for --env.keys."""
     replay_memory: str | None = None
     """What replay may take, such as 8GiB; short for --replay.memory."""
     replay_home: Home | None = None
@@ -56,12 +58,36 @@ class Train:
             config = replace(config, run=replace(config.run, train_ratio=self.train_ratio))
         if self.envs is not None:
             config = replace(config, env=replace(config.env, envs=self.envs))
+        if self.keys is not None:
+            config = replace(config, env=replace(config.env, keys=self.keys))
         if self.replay_memory is not None:
             config = replace(config, replay=replace(config.replay, memory=self.replay_memory))
         if self.replay_home is not None:
             config = replace(config, replay=replace(config.replay, home=self.replay_home))
         logdir = self.logdir or _default_logdir(self.env)
         train(self.env, config, steps=self.steps, logdir=logdir, resume=self.resume)
+
+
+@dataclass(frozen=True)
+class Inspect:
+    """Show how an environment's spaces reach the networks, and what a run of it would take."""
+
+    env: tyro.conf.Positional[str]
+    """As for train."""
+    size: Size | None = None
+    """A published model size."""
+    keys: str | None = None
+    """A regular expression: which observations of a Dict or Tuple are seen and predicted."""
+
+    def __call__(self) -> None:
+        from reverie.training import inspect
+
+        config = Config()
+        if self.size is not None:
+            config = replace(config, model=SIZES[self.size])
+        if self.keys is not None:
+            config = replace(config, env=replace(config.env, keys=self.keys))
+        inspect(self.env, config)
 
 
 @dataclass(frozen=True)
@@ -183,7 +209,13 @@ def _reported_often(solved: float, times: int = 3) -> "Callable[[Trainer], bool]
     return check
 
 
-COMMANDS: dict[str, Callable[[], None]] = {"train": Train, "resume": Resume, "eval": Eval, "demo": Demo}  # type: ignore[dict-item]
+COMMANDS: dict[str, Any] = {  # to dataclasses that are called when filled in
+    "train": Train,
+    "resume": Resume,
+    "eval": Eval,
+    "inspect": Inspect,
+    "demo": Demo,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -91,6 +91,7 @@ class EnvConfig:
     """How environments are stepped."""
 
     envs: int = 4
+    keys: str = ".*"  # a regular expression: which observations of a Dict or Tuple are seen and predicted
     processes: bool = False  # one worker process per environment, for slow ones
     restarts: int = 10  # how often, in all, an environment that fails is made anew before the run ends
     timeout: float = 300.0  # seconds after which an environment in a process of its own has failed

@@ -66,8 +66,9 @@ class Categorical(eqx.Module):
         """The class at this share, from 0 to 1, of the cumulative probability."""
         cumulative = jnp.cumsum(self.probs, axis=self.axis)
         total = jax.lax.index_in_dim(cumulative, -1, self.axis)
-        below = cumulative <= jnp.expand_dims(uniform, self.axis) * total
-        return jnp.sum(below, axis=self.axis).clip(0, self.classes - 1)
+        # Not beyond the last class that has any probability, whatever rounding does to the share.
+        below = (cumulative <= jnp.expand_dims(uniform, self.axis) * total) & (cumulative < total)
+        return jnp.sum(below, axis=self.axis)
 
     def log_prob(self, value: Int[Array, "*batch"]) -> Float[Array, "*batch"]:
         return jnp.sum(jax.nn.one_hot(value, self.classes, axis=self.axis) * self.log_probs, axis=self.axis)

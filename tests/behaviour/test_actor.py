@@ -38,3 +38,18 @@ def test_keys_of_actions_are_sorted():
 
 def test_the_first_value_is_exactly_zero():
     np.testing.assert_array_equal(Critic(8, 4, key=jax.random.key(0))(FEATURES).prediction(), np.zeros(5))
+
+
+def test_classes_that_an_entry_lacks_are_never_chosen():
+    feature = Discrete((2, 2), 5, (2, 5, 3, 1))
+    actor = Actor(6, 4, {"act": feature}, key=jax.random.key(0))
+    policy = actor(jax.random.normal(jax.random.key(1), (4000, 6)))
+    drawn = np.asarray(policy.sample(jax.random.key(2))["act"])
+    for index, count in zip(np.ndindex(2, 2), (2, 5, 3, 1), strict=True):
+        assert set(np.unique(drawn[:, *index])) == set(range(count))
+    assert policy.parts["act"].pick(jnp.full((4000, 2, 2), 1 - 2**-24)).max((0,)).tolist() == [[1, 4], [2, 0]]
+    # A fresh policy is close to uniform, and what can't be chosen adds nothing.
+    np.testing.assert_allclose(policy.entropies()["act"], feature.max_entropy, rtol=1e-3)
+    np.testing.assert_allclose(feature.max_entropy, np.log(2 * 5 * 3), rtol=1e-6)
+    gradient = jax.grad(lambda a: a(jnp.ones((1, 6))).log_prob({"act": jnp.zeros((1, 2, 2), int)}).sum())(actor)
+    assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(gradient))

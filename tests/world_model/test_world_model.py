@@ -10,7 +10,6 @@ import pytest
 from reverie.distributions import Categorical
 from reverie.spaces import Continuous, Discrete, Image
 from reverie.world_model import RSSM, Latent, WorldModel, encode_actions
-from reverie.world_model.encoder import Encoder
 from reverie.world_model.inputs import encode_images, encode_vectors
 from reverie.world_model.model import clipped_divergence
 
@@ -155,15 +154,3 @@ def test_images_are_stacked_in_sorted_key_order_between_minus_and_plus_a_half():
     encoded = encode_images({"b": image(255, 1), "a": image(51, 2)}, features)
     assert encoded.shape == (1, 64, 64, 3)
     np.testing.assert_allclose(encoded[0, 0, 0], [-0.3, -0.3, 0.5], rtol=1e-6)
-
-
-@pytest.mark.parametrize("shape", [(60, 64, 3), (32, 32, 3), (272, 272, 3)])
-def test_images_of_other_sizes_are_refused_with_advice(shape):
-    with pytest.raises(ValueError, match="Resize them with gymnasium.wrappers.ResizeObservation"):
-        jax.eval_shape(lambda key: Encoder({"image": Image(shape)}, units=4, depth=2, key=key), jax.random.key(0))
-
-
-def test_images_of_two_sizes_are_refused():
-    features = {"a": Image((64, 64, 3)), "b": Image((96, 96, 3))}
-    with pytest.raises(ValueError, match="one height and width"):
-        jax.eval_shape(lambda key: Encoder(features, units=4, depth=2, key=key), jax.random.key(0))

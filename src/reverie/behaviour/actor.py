@@ -6,6 +6,7 @@ from math import prod
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from reverie.distributions import BoundedNormal, Categorical, Key
@@ -13,6 +14,7 @@ from reverie.nn import Linear, Trunk, columns
 from reverie.ops.events import sum_events
 from reverie.spaces import Continuous, Discrete
 
+NEVER = -1e9  # a logit: the exponential is 0, but 0 times it still is
 OUTPUT_SCALE = 0.01  # the first policy is close to uniform
 
 
@@ -73,8 +75,18 @@ class Actor(eqx.Module):
         for name, feature in self.features:
             raw = {part: apply(head).astype(jnp.float32) for part, head in self.heads[name].items()}
             if isinstance(feature, Discrete):
-                parts[name] = Categorical(raw["logits"].reshape((*batch, *feature.shape, feature.classes)))
+                logits = raw["logits"].reshape((*batch, *feature.shape, feature.classes))
+                parts[name] = Categorical(_masked(logits, feature))
             else:
                 shape = (*batch, *feature.shape)
                 parts[name] = BoundedNormal(raw["mean"].reshape(shape), raw["std"].reshape(shape))
         return Policy(parts, tuple((name, len(feature.shape)) for name, feature in self.features))
+
+
+def _masked(logits: Float[Array, "*batch classes"], feature: Discrete) -> Float[Array, "*batch classes"]:
+    """Where entries differ in their number of classes: those that an entry lacks have no probability."""
+    if feature.counts is None:
+        return logits
+    counts = np.reshape(feature.counts, (*feature.shape, 1))
+    exists = np.arange(feature.classes) < counts
+    return jnp.where(np.broadcast_to(exists, logits.shape), logits, NEVER)

@@ -12,6 +12,7 @@ import numpy as np
 
 from reverie.errors import InputError
 from reverie.spaces import Spaces
+from reverie.spaces.values import LARGEST
 
 
 class BrokenEnvironmentError(InputError):
@@ -21,10 +22,10 @@ class BrokenEnvironmentError(InputError):
 class Guarded(gym.Wrapper[Any, Any, Any, Any]):
     """An environment whose observations fit its space and whose rewards are finite numbers, or an error."""
 
-    def __init__(self, env: gym.Env[Any, Any], index: int) -> None:
+    def __init__(self, env: gym.Env[Any, Any], index: int, keys: str = ".*") -> None:
         super().__init__(env)
         self._index = index
-        self._spaces = Spaces.from_env(env)
+        self._spaces = Spaces.from_env(env, keys)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         observation, info = self.env.reset(seed=seed, options=options)
@@ -47,11 +48,8 @@ class Guarded(gym.Wrapper[Any, Any, Any, Any]):
             number = float(reward) if getattr(reward, "ndim", 0) == 0 else np.nan
         except (TypeError, ValueError):
             number = np.nan
-        if not abs(number) <= _LARGEST:  # also true of NaN
+        if not abs(number) <= LARGEST:  # also true of NaN
             raise BrokenEnvironmentError(
                 f"environment {self._index} returned the reward {reward!r}, which must be one finite number"
             )
         return number
-
-
-_LARGEST = float(np.finfo(np.float32).max)

@@ -43,6 +43,7 @@ class Environments:
             this must keep what it runs under `if __name__ == "__main__":`.
         restarts: how often, in all, an environment that fails is made anew. Its episode ends there, cut off.
         timeout: seconds after which one that doesn't answer has failed; only `processes` can be given up.
+        keys: which observations are taken, see `Spaces`.
         env_kwargs: what to make each environment with, for instance {"render_mode": "rgb_array"}.
 
     Attributes:
@@ -66,6 +67,7 @@ class Environments:
         processes: bool = False,
         restarts: int = 0,
         timeout: float | None = None,
+        keys: str = ".*",
         env_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         if num_envs < 1:
@@ -76,10 +78,10 @@ class Environments:
                 "an environment that exists already can only be stepped alone and in this process: "
                 "give its name or a function that makes it"
             )
-        makers = [partial(_make, i, env, dict(env_kwargs or {})) for i in range(num_envs)]
+        makers = [partial(_make, i, env, keys, dict(env_kwargs or {})) for i in range(num_envs)]
         self._workers: Workers = InProcesses(makers) if processes else InProcess(makers)
         self.num_envs = num_envs
-        self.spaces = Spaces(self._workers.observation_space, self._workers.action_space)
+        self.spaces = Spaces(self._workers.observation_space, self._workers.action_space, keys)
         self._actions = batch_space(self._workers.action_space, num_envs)
         self._seed = seed
         self._seeds: list[int] | None = _seeds(seed, num_envs)
@@ -242,8 +244,8 @@ class Environments:
         )
 
 
-def _make(index: int, env: EnvLike, kwargs: dict[str, Any]) -> Guarded:
-    return Guarded(make_env(env, **kwargs), index)
+def _make(index: int, env: EnvLike, keys: str, kwargs: dict[str, Any]) -> Guarded:
+    return Guarded(make_env(env, **kwargs), index, keys)
 
 
 def _seeds(seed: int | Sequence[int], num_envs: int) -> list[int]:

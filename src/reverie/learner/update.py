@@ -1,7 +1,6 @@
 """One gradient step over the whole agent (sections 3 to 5), pure: state and batch in, state and metrics out."""
 
 from collections.abc import Mapping
-from math import log, prod
 from typing import NamedTuple
 
 import jax
@@ -180,8 +179,8 @@ class Learner:
         """The policy's, in nats, and of discrete actions also as a share of the largest possible."""
         metrics = {f"ent/{name}": entropy.mean() for name, entropy in entropies.items()}
         for name, feature in self.actions.items():
-            if isinstance(feature, Discrete):
-                metrics[f"rand/{name}"] = metrics[f"ent/{name}"] / (prod(feature.shape) * log(feature.classes))
+            if isinstance(feature, Discrete) and feature.max_entropy:
+                metrics[f"rand/{name}"] = metrics[f"ent/{name}"] / feature.max_entropy
         return metrics
 
     def _scale(self, name: str) -> float:

@@ -4,13 +4,14 @@ May import: nothing of Reverie; NumPy.
 """
 
 from dataclasses import dataclass
+from math import log, prod
 
 import numpy as np
 
 
 @dataclass(frozen=True)
 class Image:
-    """A uint8 image, shape (height, width, channels)."""
+    """A uint8 image, shape (height, width, channels): of any size, which the networks bring onto their canvas."""
 
     shape: tuple[int, int, int]
 
@@ -24,10 +25,20 @@ class Continuous:
 
 @dataclass(frozen=True)
 class Discrete:
-    """Integers 0 … classes-1, one per entry of the shape, () for a single one."""
+    """Integers 0 … classes-1, one per entry of the shape, () for a single one.
+
+    `counts` has the number of classes of each entry, flat, where an action's entries differ in it; `classes` is the
+    largest of them.
+    """
 
     shape: tuple[int, ...]
     classes: int
+    counts: tuple[int, ...] | None = None
+
+    @property
+    def max_entropy(self) -> float:
+        """Of independent uniform choices, in nats."""
+        return sum(map(log, self.counts or [self.classes] * prod(self.shape)))
 
 
 Feature = Image | Continuous | Discrete

@@ -5,6 +5,7 @@ One function per kind of space; `label` names the space in errors.
 May import: `features`; Gymnasium and NumPy.
 """
 
+from math import prod
 from typing import Any, NoReturn
 
 import numpy as np
@@ -13,78 +14,89 @@ from gymnasium import spaces
 from reverie.errors import InputError
 from reverie.spaces.features import Continuous, Discrete, Feature, Image
 
+SMALLEST_IMAGE, LARGEST_IMAGE = 8, 256  # pixels of the shorter side
+SUPPORTED = "supported are Box, Discrete, MultiDiscrete, MultiBinary, and Dicts and Tuples of them"
+
 
 class UnsupportedSpaceError(InputError):
     """An environment's space that Reverie cannot learn from or act in; the message says how to change it."""
 
 
 def observation_feature(label: str, space: Any) -> Feature:
-    """What an observed space that is no Dict is to the networks."""
+    """What an observed space that is no Dict or Tuple is to the networks."""
     match space:
         case spaces.Box():
             return _box_feature(label, space)
         case spaces.Discrete() | spaces.MultiDiscrete() | spaces.MultiBinary():
             return Discrete(space.shape or (), int(np.max(start_and_count(space)[1])))
         case spaces.Text():
-            _unsupported(label, space, "drop it or embed it with a wrapper")
-        case spaces.Tuple():
-            _unsupported(label, space, "make it a Dict with a wrapper")
-    _unsupported(label, space, "supported are Box, Discrete, MultiDiscrete, MultiBinary and Dicts of them")
+            _unsupported(
+                label, space, "drop it with gymnasium.wrappers.FilterObservation or --keys, or embed it with a wrapper"
+            )
+    _unsupported(label, space, SUPPORTED)
 
 
 def _box_feature(label: str, space: spaces.Box) -> Image | Continuous:
     if 0 in space.shape:
         _unsupported(label, space, "it has no entries: drop it with gymnasium.wrappers.FilterObservation")
-    if space.dtype == np.uint8 and len(space.shape) == 3:
-        return _image_feature(label, space.shape)
-    if space.dtype == np.uint8 and len(space.shape) == 2 and min(space.shape) >= 8:
+    order = pixel_order(space)
+    if order is None:
+        return Continuous(space.shape)
+    height, width, *channels = (space.shape[axis] for axis in order)
+    if min(height, width) > LARGEST_IMAGE:
         _unsupported(
             label,
-            space,
-            "an image needs a channel axis: use gymnasium.wrappers.ReshapeObservation to make it "
-            f"{_times((*space.shape, 1))}, or GrayscaleObservation with keep_dim=True",
+            _times(space.shape),
+            f"both sides of an image are longer than {LARGEST_IMAGE}: resize with "
+            "gymnasium.wrappers.ResizeObservation(env, (64, 64))",
         )
-    return Continuous(space.shape)
+    return Image((height, width, prod(channels)))
 
 
-def _image_feature(label: str, shape: tuple[int, int, int]) -> Image:
-    """The encoder halves both sides four times: evenly, the smaller one to 3 … 16 (section 3)."""
-    height, width, channels = shape
-    small = min(height, width)
-    if channels > 4 and channels > small:
-        _unsupported(
-            label,
-            _times(shape),
-            "an image is height x width x channels: move the channels last with "
-            "gymnasium.wrappers.TransformObservation",
-        )
-    if small < 8:
-        _unsupported(
-            label,
-            _times(shape),
-            "that is too small for an image: resize with gymnasium.wrappers.ResizeObservation, or, if these "
-            "are no pixels, make them numbers with gymnasium.wrappers.DtypeObservation(env, np.float32)",
-        )
-    if height % 16 or width % 16 or not 3 <= small // 16 <= 16:
-        _unsupported(
-            label,
-            _times(shape),
-            "both sides of an image must be multiples of 16 and the smaller one from 48 to 256: "
-            "resize with gymnasium.wrappers.ResizeObservation(env, (64, 64))",
-        )
-    return Image(shape)
+def pixel_order(space: spaces.Box) -> tuple[int, ...] | None:
+    """The axes of an image in the order height, width, then frames and channels; None where it is no image.
+
+    Images are uint8, or floats all from 0 to 1 or from 0 to 255 with at most four channels, of 2 to 4 axes and at
+    least 8 × 8 pixels. Channels stand last or first: on the last axis unless that is longer than four and than the
+    first. Four axes are stacked frames.
+    """
+    if not 2 <= len(space.shape) <= 4 or not _holds_pixels(space):
+        return None
+    frames = (0,) if len(space.shape) == 4 else ()
+    inner = tuple(range(len(frames), len(space.shape)))
+    if len(inner) == 2:
+        order: tuple[int, ...] = inner
+    else:
+        first, last = space.shape[inner[0]], space.shape[inner[2]]
+        order = inner if last <= 4 or last <= first else (inner[1], inner[2], inner[0])
+        if space.dtype.kind == "f" and space.shape[order[2]] > 4:
+            return None
+    if min(space.shape[order[0]], space.shape[order[1]]) < SMALLEST_IMAGE:
+        return None
+    return (*order[:2], *frames, *order[2:])
+
+
+def _holds_pixels(space: spaces.Box) -> bool:
+    """Whether the values could be brightnesses; floats only where the bounds say so, and there are channels."""
+    if space.dtype == np.uint8:
+        return True
+    bounds = (space.low.min(), space.low.max(), space.high.min(), space.high.max())
+    return space.dtype.kind == "f" and len(space.shape) >= 3 and bounds in ((0, 0, 1, 1), (0, 0, 255, 255))
 
 
 def action_feature(label: str, space: Any) -> Continuous | Discrete:
-    """What an action space that is no Dict is to the networks."""
+    """What an action space that is no Dict or Tuple is to the networks."""
     match space:
         case spaces.Box() if 0 in space.shape:
             _unsupported(label, space, "it has no entries: drop it with a wrapper")
         case spaces.Box():
             return Continuous(space.shape)
-        case spaces.Discrete():
-            return Discrete((), int(space.n))
-    _unsupported(label, space, "supported are Box, Discrete and Dicts of them: convert it with a wrapper")
+        case spaces.Discrete() | spaces.MultiBinary():
+            return Discrete(space.shape or (), int(start_and_count(space)[1]))
+        case spaces.MultiDiscrete():
+            counts = tuple(space.nvec.ravel().tolist())
+            return Discrete(space.shape, max(counts), counts if len(set(counts)) > 1 else None)
+    _unsupported(label, space, f"{SUPPORTED}; convert it with a wrapper")
 
 
 def _unsupported(label: str, got: Any, advice: str) -> NoReturn:

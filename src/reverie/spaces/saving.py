@@ -21,6 +21,8 @@ def space_to_json(space: Any) -> dict[str, Any]:
                 "type": "Dict",
                 "spaces": {name: space_to_json(child) for name, child in space.spaces.items()},
             }
+        case spaces.Tuple():
+            return {"type": "Tuple", "spaces": [space_to_json(child) for child in space.spaces]}
         case spaces.Box():
             return {
                 "type": "Box",
@@ -28,6 +30,13 @@ def space_to_json(space: Any) -> dict[str, Any]:
                 "high": _bound_to_json(space.high, space.bounded_above, inf),
                 "shape": list(space.shape),
                 "dtype": space.dtype.name,
+            }
+        case spaces.Text():  # never learned from; kept where keys leave it out
+            return {
+                "type": "Text",
+                "min_length": space.min_length,
+                "max_length": space.max_length,
+                "characters": "".join(space.character_list),
             }
         case spaces.Discrete():
             start, n = start_and_count(space)
@@ -41,7 +50,7 @@ def space_to_json(space: Any) -> dict[str, Any]:
                 "dtype": space.dtype.name,
             }
         case spaces.MultiBinary():
-            return {"type": "MultiBinary", "shape": list(space.shape)}
+            return {"type": "MultiBinary", "n": space.n if isinstance(space.n, int) else list(space.shape)}
     raise TypeError(f"{space} has no JSON form")
 
 
@@ -50,6 +59,8 @@ def space_from_json(label: str, data: Any) -> Any:
     match data:
         case {"type": "Dict", "spaces": dict(children)} if len(data) == 2:
             return spaces.Dict({name: space_from_json(f"{label}/{name}", child) for name, child in children.items()})
+        case {"type": "Tuple", "spaces": [*children]} if len(data) == 2:
+            return spaces.Tuple([space_from_json(f"{label}/{index}", child) for index, child in enumerate(children)])
     try:
         space = _leaf_from_json(data)
     except (TypeError, ValueError, OverflowError, AssertionError) as error:
@@ -70,8 +81,10 @@ def _leaf_from_json(data: Any) -> Any:
         case {"type": "MultiDiscrete", "nvec": [*nvec], "start": [*start], "dtype": str(name), **rest}:
             dtype = np.dtype(name)
             return None if rest else spaces.MultiDiscrete(_integers(nvec), dtype.type, start=_integers(start))
-        case {"type": "MultiBinary", "shape": [*shape], **rest}:
-            return None if rest else spaces.MultiBinary(shape)
+        case {"type": "Text", "min_length": int(low), "max_length": int(high), "characters": str(characters), **rest}:
+            return None if rest else spaces.Text(high, min_length=low, charset=characters)
+        case {"type": "MultiBinary", "n": int(n) | [*n], **rest}:
+            return None if rest else spaces.MultiBinary(n)
     return None
 
 

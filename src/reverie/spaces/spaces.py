@@ -5,6 +5,7 @@ May import: the other files of this package; Gymnasium and NumPy.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,7 @@ import gymnasium as gym
 import numpy as np
 
 from reverie.errors import InputError
-from reverie.spaces.features import Continuous, Discrete, Feature
+from reverie.spaces.features import Continuous, Discrete, Feature, Image
 from reverie.spaces.kinds import action_feature, observation_feature
 from reverie.spaces.leaves import Leaf, leaves, nest
 from reverie.spaces.saving import space_from_json, space_to_json
@@ -24,17 +25,19 @@ from reverie.spaces.values import check_same_length, decode, encode, first_infin
 class Spaces:
     """The translation between an environment's Gymnasium spaces and what the networks see.
 
-    Keys of nested Dicts are joined with "/". A bare observation is called "image", "vector" (numbers) or
-    "discrete" after its kind, a bare action "action".
+    Keys of nested Dicts and indices of Tuples are joined with "/". A bare observation is called "image", "vector"
+    (numbers) or "discrete" after its kind, a bare action "action".
 
     Raises:
-        UnsupportedSpaceError: where a space is none of Box, Discrete, MultiDiscrete, MultiBinary or a Dict of
-            them (as actions: Box, Discrete or a Dict of them), or is an image that the encoder cannot take.
+        UnsupportedSpaceError: where a space is none of Box, Discrete, MultiDiscrete, MultiBinary, or Dicts and
+            Tuples of them, is an image that the encoder cannot take, or no observation matches `keys`.
     """
 
     observation_space: gym.Space[Any]
     """The environment's own, of a single environment."""
     action_space: gym.Space[Any]
+    keys: str = ".*"
+    """A regular expression: observations in a Dict or Tuple whose whole key doesn't match are left out."""
     observation: Mapping[str, Feature] = field(init=False, compare=False)
     """What the networks see, by key, in sorted order."""
     action: Mapping[str, Continuous | Discrete] = field(init=False, compare=False)
@@ -42,7 +45,11 @@ class Spaces:
     _action_leaves: Mapping[str, Leaf] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        observed = leaves("observation", self.observation_space, observation_feature)
+        try:
+            re.compile(self.keys)
+        except re.error as error:
+            raise InputError(f"keys must be a regular expression, got {self.keys!r}: {error}") from error
+        observed = leaves("observation", self.observation_space, observation_feature, self.keys)
         acted = leaves("action", self.action_space, action_feature)
         derived = {
             "_observation_leaves": observed,
@@ -54,9 +61,9 @@ class Spaces:
             object.__setattr__(self, name, value)  # the dataclass is frozen
 
     @classmethod
-    def from_env(cls, env: gym.Env[Any, Any]) -> Spaces:
+    def from_env(cls, env: gym.Env[Any, Any], keys: str = ".*") -> Spaces:
         """The spaces of an environment."""
-        return cls(env.observation_space, env.action_space)
+        return cls(env.observation_space, env.action_space, keys)
 
     def check_observation(self, observation: Any) -> None:
         """Compare one unbatched observation with its space, before batching hides what is wrong with it.
@@ -72,8 +79,8 @@ class Spaces:
                 raise ValueError(f"observation {key!r} is {value.dtype}, but its space says {leaf.space.dtype}")
             if problem := first_infinite(value):
                 raise ValueError(f"observation {key!r} {problem}")
-            if isinstance(self.observation[key], Discrete):
-                encode(f"observation {key!r}", leaf.space, self.observation[key], value[None])  # says if it is no class
+            if isinstance(leaf.feature, Discrete) or (isinstance(leaf.feature, Image) and value.dtype.kind == "f"):
+                encode(f"observation {key!r}", leaf.space, leaf.feature, value[None])  # says if it is out of range
 
     def is_single(self, observation: Any) -> bool:
         """Whether this is the observation of one environment, without a leading axis."""
@@ -123,7 +130,7 @@ class Spaces:
             value = np.asarray(action[key])
             decoded[key] = decode(f"action {key!r}", leaf.space, leaf.feature, value)
         check_same_length("action", decoded)
-        return nest({leaf.path: decoded[key] for key, leaf in self._action_leaves.items()})
+        return nest(self.action_space, {leaf.path: decoded[key] for key, leaf in self._action_leaves.items()})
 
     def zero_observation(self, n: int) -> dict[str, np.ndarray]:
         """Zeros in the shapes of `encode_observation`, key → (n, *shape)."""
@@ -138,6 +145,7 @@ class Spaces:
         return {
             "observation": space_to_json(self.observation_space),
             "action": space_to_json(self.action_space),
+            "keys": self.keys,
         }
 
     @classmethod
@@ -148,6 +156,7 @@ class Spaces:
             ValueError: anything that `to_json` doesn't write.
         """
         match data:
-            case {"observation": observation, "action": action} if len(data) == 2:
-                return cls(space_from_json("observation", observation), space_from_json("action", action))
+            case {"observation": observation, "action": action, **rest} if set(rest) <= {"keys"}:
+                spaces = space_from_json("observation", observation), space_from_json("action", action)
+                return cls(*spaces, str(rest.get("keys", ".*")))  # saved without them before there were any
         raise InputError(f"saved spaces are an object of 'observation' and 'action', got {data!r}")

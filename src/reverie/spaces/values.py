@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium import spaces
 
 from reverie.spaces.features import DTYPES, Continuous, Discrete, Feature, Image
-from reverie.spaces.kinds import start_and_count
+from reverie.spaces.kinds import pixel_order, start_and_count
 
 LARGEST = float(np.finfo(np.float32).max)
 FINITE = (
@@ -22,13 +22,13 @@ FINITE = (
 
 def encode(label: str, space: Any, feature: Feature, value: np.ndarray) -> np.ndarray:
     """A batch of the space's values, as the feature that the networks see. Always copies."""
-    _check_shape(label, value, feature)
+    _check_shape(label, value, space.shape or ())
     return _ENCODE[type(feature)](label, space, value)
 
 
 def decode(label: str, space: Any, feature: Feature, value: np.ndarray) -> np.ndarray:
     """A batch of the policy's values for this feature, as values of the space."""
-    _check_shape(label, value, feature)
+    _check_shape(label, value, feature.shape)
     return _DECODE[type(feature)](label, space, value)
 
 
@@ -54,9 +54,18 @@ def check_same_length(what: str, values: Mapping[str, np.ndarray]) -> None:
 
 
 def _encode_image(label: str, space: spaces.Box, value: np.ndarray) -> np.ndarray:
-    if value.dtype != np.uint8:
-        raise ValueError(f"{label} is {value.dtype}, expected uint8: pixels from 0 to 255")
-    return value.copy()
+    """Channels last, stacked frames among them; floats to the nearest of 256 brightnesses."""
+    if value.dtype.kind != space.dtype.kind or (value.dtype.kind == "u" and value.dtype != np.uint8):
+        raise ValueError(f"{label} is {value.dtype}, but its space says {space.dtype}")
+    if value.dtype.kind == "f":
+        brightest = float(space.high.flat[0])
+        _check_all((value >= 0) & (value <= brightest), label, value, f"outside of its space's 0 … {brightest:g}")
+        value = np.rint(value * (255 / brightest))
+    order = pixel_order(space)
+    assert order is not None
+    height, width = (space.shape[axis] for axis in order[:2])
+    moved = value.transpose(0, *(axis + 1 for axis in order)).reshape(len(value), height, width, -1)
+    return moved.astype(np.uint8, order="C", copy=True)
 
 
 def _encode_numbers(label: str, space: spaces.Box, value: np.ndarray) -> np.ndarray:
@@ -99,12 +108,12 @@ def _finite(space: spaces.Box) -> np.ndarray:
     return finite
 
 
-def _decode_classes(label: str, space: spaces.Discrete, value: np.ndarray) -> np.ndarray:
+def _decode_classes(label: str, space: Any, value: np.ndarray) -> np.ndarray:
     start, count = start_and_count(space)
     if value.dtype.kind not in "iu":
         raise ValueError(f"{label} is {value.dtype}, expected integers: classes, not one-hot vectors")
     value = value.astype(np.int64)
-    _check_all((value >= 0) & (value < count), label, value, f"outside of its classes 0 … {count - 1}")
+    _check_all((value >= 0) & (value < count), label, value, f"outside of its classes 0 … {np.max(count) - 1}")
     return (value + start).astype(space.dtype)
 
 
@@ -117,9 +126,9 @@ _ENCODE: dict[type[Feature], _Convert] = {
 _DECODE: dict[type[Feature], _Convert] = {Continuous: _decode_numbers, Discrete: _decode_classes}
 
 
-def _check_shape(label: str, value: np.ndarray, feature: Feature) -> None:
-    if value.ndim == 0 or value.shape[1:] != feature.shape:
-        expected = ", ".join(map(str, ("N", *feature.shape)))
+def _check_shape(label: str, value: np.ndarray, shape: tuple[int, ...]) -> None:
+    if value.ndim == 0 or value.shape[1:] != shape:
+        expected = ", ".join(map(str, ("N", *shape)))
         raise ValueError(f"{label} has shape {value.shape}, expected ({expected}) with one row per environment")
 
 

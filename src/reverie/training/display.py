@@ -18,17 +18,18 @@ from reverie.learner import compute_dtype
 from reverie.replay import Replay
 from reverie.spaces import Continuous, Discrete, Feature, Image
 from reverie.training.memory import in_units
+from reverie.world_model.canvas import canvas_size
 
 
 class Display:
     """On a terminal a few live lines below what is printed; elsewhere one line per report."""
 
-    def __init__(self, steps: int, *, quiet: bool = False):
+    def __init__(self, steps: int, *, quiet: bool = False, live: bool = True):
         self.console = Console(quiet=quiet, highlight=False, soft_wrap=not os.isatty(1))
         self._steps = steps
         self._live: Live | None = None
         self._speed = self._shares = "too short to say"
-        if self.console.is_terminal and not quiet:
+        if self.console.is_terminal and live and not quiet:
             self._live = Live(Text("Compiling …"), console=self.console, auto_refresh=False)
             self._live.start(refresh=True)
 
@@ -80,8 +81,12 @@ def describe(agent: Agent, env: str, replay: Replay, steps: int) -> Table:
     config, spaces = agent.config, agent.spaces
     table = _grid([])
     table.title, table.title_justify = f"Reverie · {env}", "left"
+    images = {key: feature.shape for key, feature in spaces.observation.items() if isinstance(feature, Image)}
+    canvas = canvas_size(images.values()) if images else (0, 0)
     for key, feature in spaces.observation.items():
-        way = "convolutions" if isinstance(feature, Image) else "vector trunk"
+        way = "vector trunk"
+        if isinstance(feature, Image):
+            way = "convolutions" if feature.shape[:2] == canvas else f"convolutions, on {canvas[0]}×{canvas[1]}"
         table.add_row("observes", f"{key}: {_feature(feature)} → {way}")
     for key, feature in spaces.action.items():
         head = "categorical" if isinstance(feature, Discrete) else "bounded normal"
@@ -140,7 +145,8 @@ def _feature(feature: Feature) -> str:
         case Continuous():
             return f"{shape} number{'s' if shape != '1' else ''}"
         case Discrete():
-            return f"{shape if shape != '1' else 'one'} of {feature.classes} classes"
+            classes = f"{min(feature.counts)} to {feature.classes}" if feature.counts else feature.classes
+            return f"{shape if shape != '1' else 'one'} of {classes} classes"
 
 
 def _duration(seconds: float) -> str:

@@ -69,15 +69,7 @@ class Loop:
         self._update = jax.jit(partial(_update, learner, self._keys.update), donate_argnums=0)
         self.state: LearnerState = jax.jit(learner.init)(self._keys.init)
         self.agent = Agent(envs.spaces, config, networks=self.state.networks)
-        self.replay = Replay(
-            _template(envs.spaces, config),
-            capacity=_capacity(config),
-            num_envs=envs.num_envs,
-            sequence=config.replay.length + 1,
-            seed=config.seed,
-            home=config.replay.home,
-            folder=folder,
-        )
+        self.replay = empty_replay(envs.spaces, config, folder)
         self.episodes = Episodes(envs.num_envs)
         self.env_steps, self.updates, self.skipped = 0, 0, 0
         self.batch: Experience | None = None
@@ -246,6 +238,19 @@ def _update(
 def stored_latents(deter: jax.Array, stoch: jax.Array) -> Latents:
     """As replay keeps them: bfloat16, and class indices as bytes."""
     return Latents(deter.astype(jnp.bfloat16), stoch.astype(jnp.uint8))
+
+
+def empty_replay(spaces: Spaces, config: Config, folder: Path | None = None) -> Replay:
+    """As a run begins with; it takes no room yet."""
+    return Replay(
+        _template(spaces, config),
+        capacity=_capacity(config),
+        num_envs=config.env.envs,
+        sequence=config.replay.length + 1,
+        seed=config.seed,
+        home=config.replay.home,
+        folder=folder,
+    )
 
 
 def _capacity(config: Config) -> int:

@@ -106,6 +106,7 @@ class Trainer:
                 processes=config.env.processes,
                 restarts=config.env.restarts,
                 timeout=config.env.timeout,
+                keys=config.env.keys,
             )
             opened.callback(self._envs.close)
             self._open(env_name(env), Path(logdir) if logdir else None, resume, quiet, opened)

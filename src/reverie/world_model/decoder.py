@@ -10,8 +10,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from reverie.distributions import Classes, ImageMean, Output, SymlogVector
 from reverie.nn import BlockLinear, Linear, RMSNorm, Trunk, TrunkLayer, UpsampleConv, map_frames
-from reverie.spaces import Continuous, Discrete, Feature
-from reverie.world_model.encoder import CHANNELS, common_size
+from reverie.spaces import Continuous, Discrete, Feature, Image
+from reverie.world_model.canvas import HALVINGS, canvas_size, take
+from reverie.world_model.encoder import CHANNELS
 from reverie.world_model.inputs import flat_size, image_features, vector_features
 
 
@@ -90,12 +91,12 @@ class ImageDecoder(eqx.Module):
     convs: tuple[UpsampleConv, ...]
     norms: tuple[RMSNorm, ...]
     output: UpsampleConv
-    channels: tuple[tuple[str, int], ...] = eqx.field(static=True)
+    images: tuple[tuple[str, tuple[int, int, int]], ...] = eqx.field(static=True)
     shape: tuple[int, int, int] = eqx.field(static=True)
 
     def __init__(
         self,
-        features: Mapping[str, Feature],
+        features: Mapping[str, Image],
         deter: int,
         stoch: int,
         blocks: int,
@@ -104,11 +105,10 @@ class ImageDecoder(eqx.Module):
         *,
         key: PRNGKeyArray,
     ):
-        shapes = [feature.shape for feature in features.values()]
-        height, width = common_size([(s[0], s[1], s[2]) for s in shapes])
-        self.channels = tuple((name, feature.shape[2]) for name, feature in features.items())
+        self.images = tuple((name, feature.shape) for name, feature in features.items())
+        height, width = canvas_size(shape for _, shape in self.images)
         wide = [depth * c for c in reversed(CHANNELS)]
-        self.shape = (height >> len(CHANNELS), width >> len(CHANNELS), wide[0])
+        self.shape = (height >> HALVINGS, width >> HALVINGS, wide[0])
         keys = jax.random.split(key, 4 + len(wide) - 1)
         self.from_deter = BlockLinear(deter, prod(self.shape), blocks, key=keys[0])
         self.stoch_trunk = TrunkLayer(stoch, 2 * units, key=keys[1])
@@ -116,7 +116,7 @@ class ImageDecoder(eqx.Module):
         self.norm = RMSNorm(wide[0])
         self.convs = tuple(UpsampleConv(wide[i], wide[i + 1], key=keys[4 + i]) for i in range(len(wide) - 1))
         self.norms = tuple(RMSNorm(c) for c in wide[1:])
-        self.output = UpsampleConv(wide[-1], sum(count for _, count in self.channels), key=keys[3])
+        self.output = UpsampleConv(wide[-1], sum(shape[2] for _, shape in self.images), key=keys[3])
 
     def __call__(self, deter: Float[Array, "*batch deter"], stoch: Float[Array, "*batch classes"]) -> dict[str, Output]:
         batch, (h, w, c) = deter.shape[:-1], self.shape
@@ -128,9 +128,9 @@ class ImageDecoder(eqx.Module):
         x = x.reshape((*batch, *x.shape[1:]))
         outputs: dict[str, Output] = {}
         start = 0
-        for name, count in self.channels:
-            outputs[name] = ImageMean(x[..., start : start + count])
-            start += count
+        for name, (height, width, channels) in self.images:
+            outputs[name] = ImageMean(take(x[..., start : start + channels], (height, width)))
+            start += channels
         return outputs
 
     def _stages(self, x: Float[Array, "n h w c"]) -> Array:

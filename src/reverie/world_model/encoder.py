@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from reverie.errors import InputError
 from reverie.nn import Conv, RMSNorm, Trunk, map_frames, max_pool
 from reverie.spaces import Feature
+from reverie.world_model.canvas import HALVINGS, canvas_size
 from reverie.world_model.inputs import encode_images, encode_vectors, flat_size, image_features, vector_features
 
 CHANNELS = (2, 3, 4, 4)  # channels per stage, in multiples of the convolutions' depth
@@ -49,12 +49,12 @@ class ImageEncoder(eqx.Module):
     size: int = eqx.field(static=True)
 
     def __init__(self, shapes: list[tuple[int, int, int]], depth: int, *, key: PRNGKeyArray):
-        height, width = common_size(shapes)
+        height, width = canvas_size(shapes)
         channels = (sum(shape[2] for shape in shapes), *(depth * c for c in CHANNELS))
         keys = jax.random.split(key, len(CHANNELS))
         self.convs = tuple(Conv(channels[i], channels[i + 1], key=k) for i, k in enumerate(keys))
         self.norms = tuple(RMSNorm(c) for c in channels[1:])
-        self.size = (height >> len(CHANNELS)) * (width >> len(CHANNELS)) * channels[-1]
+        self.size = (height >> HALVINGS) * (width >> HALVINGS) * channels[-1]
 
     def __call__(self, images: Float[Array, "*batch h w c"]) -> Float[Array, "*batch size"]:
         x = map_frames(self._stages, images.reshape((-1, *images.shape[-3:])))
@@ -64,18 +64,3 @@ class ImageEncoder(eqx.Module):
         for conv, norm in zip(self.convs, self.norms, strict=True):
             x = jax.nn.silu(norm(max_pool(conv(x))))
         return x
-
-
-def common_size(shapes: list[tuple[int, int, int]]) -> tuple[int, int]:
-    """Height and width that all images share; a ValueError if they don't, or if four halvings don't fit."""
-    sizes = {shape[:2] for shape in shapes}
-    if len(sizes) > 1:
-        raise InputError(f"All image observations need one height and width to be stacked; got {sorted(sizes)}.")
-    height, width = sizes.pop()
-    factor = 2 ** len(CHANNELS)
-    if height % factor or width % factor or not 3 <= min(height, width) // factor <= 16:
-        raise InputError(
-            f"Images need sides divisible by {factor} and a smaller side of {3 * factor} to {16 * factor} pixels; "
-            f"got {height}×{width}. Resize them with gymnasium.wrappers.ResizeObservation."
-        )
-    return height, width

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from reverie.ops import symlog
 from reverie.spaces import Continuous, Discrete, Feature, Image
+from reverie.world_model.canvas import canvas_size, place
 
 
 def flat_size(feature: Continuous | Discrete) -> int:
@@ -49,9 +50,11 @@ def encode_vectors(observation: Mapping[str, Array], features: Mapping[str, Feat
 def encode_images(
     observation: Mapping[str, Array], features: Mapping[str, Feature]
 ) -> Float[Array, "*batch h w channels"]:
-    """x / 255 - 0.5, several images stacked on channels in sorted key order."""
-    images = [observation[key].astype(jnp.float32) for key in image_features(features)]
-    return jnp.concatenate(images, axis=-1) / 255 - 0.5
+    """x / 255 - 0.5 on a common canvas, several images stacked on channels in sorted key order."""
+    images = image_features(features)
+    canvas = canvas_size(feature.shape for feature in images.values())
+    placed = [place(observation[key].astype(jnp.float32) / 255 - 0.5, canvas) for key in images]
+    return jnp.concatenate(placed, axis=-1)
 
 
 def encode_actions(

@@ -1,0 +1,37 @@
+"""What a run of an environment would be, without one. May import: everything below `training`, `display`, `loop`."""
+
+from typing import Any
+
+import jax
+
+from reverie.agent import Agent
+from reverie.config import Config
+from reverie.envs import Environments
+from reverie.learner import Learner
+from reverie.training.display import Display, cautions, describe
+from reverie.training.loop import empty_replay
+
+
+def inspect(env: Any, config: Config | None = None) -> None:
+    """Print how an environment's spaces reach the networks, what they and replay would take, and the pace of updates.
+
+    Args:
+        env: as for `train`.
+        config: that of the run.
+
+    Raises:
+        InputError: there is no such environment, or it has spaces that Reverie can't take; with all of these and what
+            to do about each.
+    """
+    config = config or Config()
+    with Environments(env, 1, keys=config.env.keys) as environments:
+        spaces = environments.spaces
+    learner = Learner(spaces.observation, spaces.action, config)
+    networks = jax.eval_shape(learner.init, jax.random.key(0)).networks  # shapes are enough
+    agent = Agent(spaces, config, networks=networks)
+    display = Display(config.run.steps, live=False)
+    display.note(f"observation space: {spaces.observation_space}\naction space: {spaces.action_space}\n")
+    name = env if isinstance(env, str) else type(env).__name__
+    display.note(describe(agent, name, empty_replay(spaces, config), config.run.steps))
+    for caution in cautions(agent):
+        display.warn(caution)
