@@ -13,7 +13,7 @@ import tyro
 
 from reverie.config import Config
 from reverie.errors import InputError, ReverieError
-from reverie.presets import DEMO, SIZES
+from reverie.presets import DEMO, SIZES, for_suite
 
 if TYPE_CHECKING:
     from reverie.training import Trainer
@@ -27,7 +27,8 @@ class Train:
     """Train an agent, or continue the run that the logdir holds."""
 
     env: tyro.conf.Positional[str]
-    """A registered Gymnasium id (CartPole-v1), package:Name-v0, or module:factory."""
+    """A registered Gymnasium id (CartPole-v1), one of a suite (atari100k/pong, see reverie suites), package:Name-v0,
+    or module:factory. A suite brings its train ratio, environments and steps where these have their defaults."""
     logdir: Path | None = None
     """The run's folder; by default runs/ and the environment's name."""
     resume: Literal["auto", "must", "never"] = "auto"
@@ -49,9 +50,10 @@ class Train:
     config: Annotated[Config, tyro.conf.arg(name="")] = field(default_factory=Config)
 
     def __call__(self) -> None:
+        from reverie.envs.suites import suite_of
         from reverie.training import train
 
-        config = self.config
+        config = for_suite(suite_of(self.env), self.config)
         if self.size is not None:
             config = replace(config, model=SIZES[self.size])
         if self.train_ratio is not None:
@@ -80,9 +82,10 @@ class Inspect:
     """A regular expression: which observations of a Dict or Tuple are seen and predicted."""
 
     def __call__(self) -> None:
+        from reverie.envs.suites import suite_of
         from reverie.training import inspect
 
-        config = Config()
+        config = for_suite(suite_of(self.env), Config())
         if self.size is not None:
             config = replace(config, model=SIZES[self.size])
         if self.keys is not None:
@@ -168,6 +171,25 @@ class Eval:
 
 
 @dataclass(frozen=True)
+class Suites:
+    """List suites of environments, and how to install those that are missing."""
+
+    def __call__(self) -> None:
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        from reverie.envs.suites import SUITES, missing
+
+        table = Table("suite", "what", "example", "install", box=None, pad_edge=False)
+        table.add_row("gym", "whatever is registered with Gymnasium", "CartPole-v1", "installed")
+        for name, suite in SUITES.items():
+            how = f"pip install 'reverie[{suite.extra}]'" if missing(name) else "installed"
+            table.add_row(name, suite.about, suite.example, Text(how))
+        Console(soft_wrap=True).print(table)
+
+
+@dataclass(frozen=True)
 class Demo:
     """Watch an agent learn to catch a ball, in a few minutes on a laptop. Not the paper's setting: see presets.DEMO."""
 
@@ -214,6 +236,7 @@ COMMANDS: dict[str, Any] = {  # to dataclasses that are called when filled in
     "resume": Resume,
     "eval": Eval,
     "inspect": Inspect,
+    "suites": Suites,
     "demo": Demo,
 }
 

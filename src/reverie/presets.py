@@ -1,6 +1,8 @@
-"""Model sizes and the demo, as data over `config`. May import: `config`."""
+"""Model sizes, the settings of suites and the demo, as data over `config`. May import: `config`."""
 
+from dataclasses import replace
 from types import MappingProxyType
+from typing import NamedTuple
 
 from reverie.config import (
     BehaviourConfig,
@@ -29,6 +31,44 @@ SIZES = MappingProxyType(
     }
 )
 """The published sizes (section 2), by the rough number of parameters."""
+
+
+class SuitePreset(NamedTuple):
+    """What the paper sets for a suite (section 5)."""
+
+    size: str
+    train_ratio: float
+    envs: int
+    steps: int  # decisions
+
+
+SUITES = MappingProxyType(
+    {
+        "atari": SuitePreset("size200m", 32, 16, 50_000_000),
+        "atari100k": SuitePreset("size200m", 256, 1, 100_000),
+        "crafter": SuitePreset("size200m", 512, 1, 1_000_000),
+        "dmc": SuitePreset("size1m", 1024, 16, 1_000_000),
+        "dmc_vision": SuitePreset("size200m", 256, 16, 1_000_000),
+    }
+)
+
+
+def for_suite(suite: str | None, config: Config) -> Config:
+    """The paper's train ratio, environments and steps for a suite, wherever `config` has Reverie's defaults.
+
+    The model's size stays: the paper's, mostly size200m, wants a large accelerator.
+    """
+    preset, usual = SUITES.get(suite or ""), Config()
+    if preset is None:
+        return config
+    run, env = config.run, config.env
+    if run.train_ratio == usual.run.train_ratio:
+        run = replace(run, train_ratio=preset.train_ratio)
+    if run.steps == usual.run.steps:
+        run = replace(run, steps=preset.steps)
+    if env.envs == usual.env.envs:
+        env = replace(env, envs=preset.envs)
+    return replace(config, run=run, env=env)
 
 
 DEMO = Config(

@@ -1,6 +1,6 @@
 """An environment by its name, with errors that say what to do.
 
-May import: nothing of Reverie; Gymnasium.
+May import: `suites`; Gymnasium.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.envs.registration import find_highest_version, parse_env_id
 
+from reverie.envs import suites
 from reverie.errors import InputError, ReverieError
 
 EnvLike = str | Callable[..., gym.Env[Any, Any]] | gym.Env[Any, Any]
@@ -39,6 +40,7 @@ def make_env(env: EnvLike, **kwargs: Any) -> gym.Env[Any, Any]:
     Args:
         env: one of
             - the id of a registered environment: "CartPole-v1", also with the prefix "gym/";
+            - one of a suite: "atari100k/pong", "dmc/walker_walk", see `reverie.envs.suites`;
             - "module:Name-v0", where importing the module registers the id;
             - "module:factory", a function or class in a module that can be imported;
             - a function or class that returns a Gymnasium environment;
@@ -71,6 +73,8 @@ def make_env(env: EnvLike, **kwargs: Any) -> gym.Env[Any, Any]:
 
 
 def _make_named(name: str, kwargs: dict[str, Any]) -> Any:
+    if suites.suite_of(name):
+        return suites.make(name, **kwargs)
     name = name.removeprefix("gym/")
     module_name, _, attribute = name.rpartition(":")
     module = _import(module_name) if module_name else None
@@ -130,5 +134,8 @@ def _how_to_install(env: Any, error: Exception) -> str:
         message = str(error).rstrip(".")
         hint = "" if "pip install" in message else '; run `pip install "gymnasium[all]"`'
         return f"{env!r} needs a package: {message}{hint}."
+    if isinstance(env, str) and (suite := suites.suite_of(env)):
+        extra = suites.SUITES[suite].extra
+        return f'{env!r} needs packages that are not installed ({error}); run `pip install "reverie[{extra}]"`.'
     package = (getattr(error, "name", None) or "?").partition(".")[0]
     return f"{env!r} needs the package {package!r}, which is not installed; run `pip install {package}`."

@@ -14,7 +14,9 @@ from rich.text import Text
 
 from reverie.agent import Agent
 from reverie.config import RunConfig
+from reverie.envs.suites import suite_of
 from reverie.learner import compute_dtype
+from reverie.presets import SUITES
 from reverie.replay import Replay
 from reverie.spaces import Continuous, Discrete, Feature, Image
 from reverie.training.memory import in_units
@@ -120,6 +122,11 @@ def describe(agent: Agent, env: str, replay: Replay, steps: int) -> Table:
         f"train ratio {config.run.train_ratio:g}: {each} of {config.replay.batch} × {config.replay.length} steps, "
         f"{config.env.envs} environments",
     )
+    if paper := SUITES.get(suite_of(env) or ""):
+        table.add_row(
+            "the paper",
+            f"{paper.size}, train ratio {paper.train_ratio:g}, {paper.envs} environments, {paper.steps:,} steps",
+        )
     return table
 
 

@@ -15,7 +15,9 @@ import jax.numpy as jnp
 from reverie.agent import Agent
 from reverie.config import Config
 from reverie.envs import Environments
+from reverie.envs.suites import suite_of
 from reverie.errors import InputError, ReverieError
+from reverie.presets import for_suite
 from reverie.training import memory
 from reverie.training.clock import Clock
 from reverie.training.display import Display, cautions, describe
@@ -51,7 +53,8 @@ def train(
     Args:
         env: the id of a registered Gymnasium environment, "module:factory", a callable that makes an environment,
             or an environment (then one of it is stepped, and closed at the end).
-        config: everything that decides a run; the defaults are the paper's with the smallest model.
+        config: everything that decides a run; the defaults are the paper's with the smallest model, for environments
+            of a suite with its train ratio, number of environments and steps.
         steps: environment steps, instead of `config.run.steps`.
         logdir: the run's folder, for checkpoints and metrics. None: nothing is written.
         resume: whether to continue a run that is there already: "auto" if there is one, "must" or fail, "never" but
@@ -90,7 +93,7 @@ class Trainer:
         resume: Resume = "auto",
         quiet: bool = False,
     ):
-        config = config or Config()
+        config = config or for_suite(suite_of(env) if isinstance(env, str) else None, Config())
         if steps is not None:
             config = replace(config, run=replace(config.run, steps=steps))
         if not isinstance(env, str) and not callable(env):

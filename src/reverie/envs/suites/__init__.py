@@ -1,0 +1,80 @@
+"""Suites of environments by their published names: "atari100k/pong", "dmc/walker_walk", "crafter".
+
+May import: `errors`. Each suite has one file beside this one, imported when one of its environments is made, and one
+extra in pyproject.toml. Its settings in the paper stand in `reverie.presets`.
+"""
+
+import importlib
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+
+
+class Suite(NamedTuple):
+    """A family of environments with settings in common."""
+
+    about: str
+    file: str  # here, with a function make(task, **kwargs)
+    kwargs: dict[str, Any]
+    needs: tuple[str, ...]  # modules
+    extra: str  # the one that installs them
+    example: str
+
+
+SUITES = {
+    "atari": Suite(
+        "Atari games, the setting of 200M frames",
+        "atari",
+        {"size": (96, 96), "gray": True, "sticky": 0.25, "minimal_actions": False},
+        ("ale_py", "PIL"),
+        "atari",
+        "atari/pong",
+    ),
+    "atari100k": Suite(
+        "Atari games, the setting of 100k decisions",
+        "atari",
+        {"size": (64, 64), "gray": False, "sticky": 0.0, "minimal_actions": True},
+        ("ale_py", "PIL"),
+        "atari",
+        "atari100k/pong",
+    ),
+    "crafter": Suite("open-world survival from pixels", "crafter", {}, ("crafter",), "crafter", "crafter"),
+    "dmc": Suite(
+        "DeepMind Control from joint positions and velocities",
+        "dmc",
+        {"pixels": False},
+        ("dm_control",),
+        "dmc",
+        "dmc/walker_walk",
+    ),
+    "dmc_vision": Suite(
+        "DeepMind Control from 64×64 pixels", "dmc", {"pixels": True}, ("dm_control",), "dmc", "dmc_vision/walker_walk"
+    ),
+    "minigrid": Suite(
+        "grid worlds, partially observed", "minigrid", {}, ("minigrid",), "minigrid", "minigrid/DoorKey-5x5-v0"
+    ),
+}
+
+
+def suite_of(name: str) -> str | None:
+    """The suite that an environment's name begins with, or None."""
+    prefix = name.partition("/")[0]
+    return prefix if prefix in SUITES and (name != prefix or SUITES[prefix].example == prefix) else None
+
+
+def missing(suite: str) -> list[str]:
+    """Modules that the suite needs and that aren't installed."""
+    return [module for module in SUITES[suite].needs if find_spec(module) is None]
+
+
+def make(name: str, **kwargs: Any) -> gym.Env[Any, Any]:
+    """An environment of a suite.
+
+    Raises:
+        ModuleNotFoundError: the suite's packages are not installed.
+        InputError: the suite has no such task.
+    """
+    suite = SUITES[name.partition("/")[0]]
+    module = importlib.import_module(f"reverie.envs.suites.{suite.file}")
+    return module.make(name.partition("/")[2], **suite.kwargs, **kwargs)
