@@ -1,7 +1,7 @@
 # Each target sets up what it needs: a virtual environment in .venv, renewed when pyproject.toml changes.
 #
 #   make demo     train an agent on a small task and show what it learned
-#   make test     the tests             (make test PYTEST_ARGS="-n 2 tests/ops")
+#   make test     the tests             (make test PYTEST_ARGS="tests/ops")
 #   make lint     ruff                  make types    mypy
 #   make clean    remove the virtual environment and all caches; runs stay
 #
@@ -15,7 +15,8 @@ SHELL := bash
 
 PYTHON ?= python3
 VENV ?= .venv
-PYTEST_ARGS ?=
+# Two at a time: most of a test is compiling, which keeps one core busy; each takes up to 2 GB.
+PYTEST_ARGS ?= -n 2 --dist loadfile
 DEMO_ARGS ?=
 
 # Python 3.11 has one verified set of versions; newer Pythons take the newest that pyproject.toml allows.

@@ -47,6 +47,8 @@ class Train:
     """What replay may take, such as 8GiB; short for --replay.memory."""
     replay_home: Home | None = None
     """Where replay is kept; short for --replay.home."""
+    replay_capacity: int | None = None
+    """Records that replay keeps; short for --replay.capacity."""
     config: Annotated[Config, tyro.conf.arg(name="")] = field(default_factory=Config)
 
     def __call__(self) -> None:
@@ -62,10 +64,9 @@ class Train:
             config = replace(config, env=replace(config.env, envs=self.envs))
         if self.keys is not None:
             config = replace(config, env=replace(config.env, keys=self.keys))
-        if self.replay_memory is not None:
-            config = replace(config, replay=replace(config.replay, memory=self.replay_memory))
-        if self.replay_home is not None:
-            config = replace(config, replay=replace(config.replay, home=self.replay_home))
+        replay = {name: getattr(self, f"replay_{name}") for name in ("memory", "home", "capacity")}
+        asked = {name: value for name, value in replay.items() if value is not None}
+        config = replace(config, replay=replace(config.replay, **asked))
         logdir = self.logdir or _default_logdir(self.env)
         train(self.env, config, steps=self.steps, logdir=logdir, resume=self.resume)
 
@@ -107,6 +108,8 @@ class Resume:
     """What replay may take, such as 8GiB."""
     replay_home: Home | None = None
     """Where replay is kept from now on."""
+    replay_capacity: int | None = None
+    """Records that replay keeps from now on."""
     log_every: float | None = None
     """Seconds between metrics."""
     checkpoint_every: float | None = None
@@ -127,7 +130,9 @@ class Resume:
                 f"{self.run} does not say how to make its environment; continue it from the script that began it."
             )
         asked = {name: value for name, value in vars(self).items() if name != "run" and value is not None}
-        replay = {name: asked.pop(f"replay_{name}") for name in ("memory", "home") if f"replay_{name}" in asked}
+        replay = {
+            name: asked.pop(f"replay_{name}") for name in ("memory", "home", "capacity") if f"replay_{name}" in asked
+        }
         config = replace(config, replay=replace(config.replay, **replay))
         train(env, replace(config, run=replace(config.run, **asked)), logdir=self.run, resume="must")
 

@@ -13,7 +13,7 @@ import pytest
 
 from reverie.experience import Experience
 from reverie.replay import Home, Replay, Sample
-from reverie.replay.host import Files
+from reverie.replay.host import File
 from reverie.replay.layout import Layout
 
 DETER, STOCH, ENVS, SEQUENCE, BATCH = 3, 2, 2, 5, 4
@@ -147,8 +147,19 @@ def test_samples_of_the_device_are_there_and_stay_as_they_are(tmp_path):
 
 def test_files_vanish_with_the_process(tmp_path):
     """Also when it is killed: they have no names to begin with."""
-    live(make("disk", tmp_path), 0, 40)
+    replay = make("disk", tmp_path)
+    live(replay, 0, 40)
     assert list(tmp_path.iterdir()) == []
+    assert len(replay) > 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere files are counted in other ways")
+def test_all_segments_share_one_file(tmp_path):
+    """Of which a process may have no more than some hundreds."""
+    before = len(os.listdir("/proc/self/fd"))
+    replay = make("disk", tmp_path, length=400, segment=1)
+    live(replay, 0, 400)
+    assert len(os.listdir("/proc/self/fd")) <= before + 2
 
 
 def test_disk_without_a_folder_is_refused(tmp_path):
@@ -162,11 +173,12 @@ def test_a_full_disk_is_an_error_and_not_the_end_of_the_process(tmp_path):
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(mount)], capture_output=True).returncode:
         pytest.skip("only an administrator can make a small disk")
     try:
-        allocate = Files(Layout(TEMPLATE), mount).allocate
-        first = allocate(0, 2, 1000)
+        allocate = File(Layout(TEMPLATE), 2, 10_000, 3000, mount).allocate
+        first, _ = allocate(0, 3000), allocate(1, 3000)
         with pytest.raises(OSError, match="No space left on device") as error:
-            allocate(1, 2, 10_000)
+            allocate(2, 3000)
         assert error.value.errno == errno.ENOSPC
+        assert "needs" in error.value.__notes__[0]
         first.observation["image"][...] = 7  # its room is its own
         assert (first.observation["image"] == 7).all()
     finally:
@@ -174,11 +186,13 @@ def test_a_full_disk_is_an_error_and_not_the_end_of_the_process(tmp_path):
 
 
 def test_leaves_in_a_file_do_not_touch(tmp_path):
-    records = Files(Layout(TEMPLATE), tmp_path).allocate(0, 3, 7)
-    assert all(leaf.shape[:2] == (3, 7) and leaf.flags.aligned for leaf in jax.tree.leaves(records))
-    for number, leaf in enumerate(jax.tree.leaves(records)):
+    file = File(Layout(TEMPLATE), 3, 20, 7, tmp_path)
+    leaves = [leaf for index, size in enumerate((7, 7, 6)) for leaf in jax.tree.leaves(file.allocate(index, size))]
+    assert [leaf.shape[:2] for leaf in leaves[:: len(leaves) // 3]] == [(3, 7), (3, 7), (3, 6)]
+    assert all(leaf.flags.aligned for leaf in leaves)
+    for number, leaf in enumerate(leaves):
         leaf[...] = number
-    for number, leaf in enumerate(jax.tree.leaves(records)):
+    for number, leaf in enumerate(leaves):
         assert (leaf == leaf.dtype.type(number)).all()
 
 

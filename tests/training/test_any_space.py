@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from reverie import Agent
 from reverie.config import BehaviourConfig, Config, EnvConfig, ModelConfig, ReplayConfig, RunConfig
-from reverie.spaces import Spaces
-from reverie.training import Trainer, inspect
+from reverie.training import Trainer, evaluate, inspect
 
 TINY = Config(
     model=ModelConfig(deter=8, hidden=4, classes=4, depth=2, units=8, groups=2, blocks=2),
@@ -101,15 +100,60 @@ def test_inspect_names_all_that_it_cannot_take():
     )
     with pytest.raises(ValueError, match="'items' is Sequence.*'mission' is Text"):
         inspect(environment(space, spaces.Discrete(2)), TINY)
-    chosen = replace(TINY, env=replace(TINY.env, keys="x"))
+    chosen = replace(TINY, env=replace(TINY.env, keys="x"), replay=replace(TINY.replay, home="disk"))
     inspect(environment(space, spaces.Discrete(2)), chosen)
 
 
-def test_a_key_that_is_left_out_may_be_anything():
-    space = spaces.Dict({"mission": spaces.Text(5), "x": spaces.Discrete(2)})
-    agent = Agent(Spaces(space, spaces.Discrete(2), "x"), TINY)
-    action, _ = agent.act({"mission": "go on", "x": 1}, agent.initial_carry())
+class Odd(gym.Space):
+    """A space of somebody's own."""
+
+    def sample(self, mask=None, probability=None):
+        return object()
+
+    def contains(self, x):
+        return True
+
+
+@pytest.mark.parametrize("processes", [False, True])
+def test_what_keys_leave_out_may_be_anything(tmp_path, processes):
+    config = replace(TINY, env=replace(TINY.env, keys="x|pair/1", processes=processes))
+    trainer = Trainer(Mixed, config, steps=20, logdir=tmp_path / "run", quiet=True)
+    agent = trainer.run()
+    trainer.close()
+    assert list(agent.spaces.observation) == ["pair/1", "x"]
+    loaded = Agent.load(tmp_path / "run")
+    observation, _ = Mixed().reset(seed=0)
+    action, _ = loaded.act(observation, loaded.initial_carry())
     assert action in (0, 1)
+    assert evaluate(loaded, Mixed, episodes=2).mean_length == 5
+
+
+class Mixed(gym.Env):
+    """Some of what it shows no network can take, and some of it changes its shape."""
+
+    observation_space = spaces.Dict(
+        {
+            "mission": spaces.Text(5),  # it speaks of more than its space allows
+            "items": spaces.Sequence(spaces.Discrete(3)),
+            "odd": Odd(),
+            "x": spaces.Discrete(2),
+            "pair": spaces.Tuple([spaces.Text(3), spaces.Box(-1, 1, (2,))]),
+        }
+    )
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.time = 0
+        return self._observe(), {}
+
+    def step(self, action):
+        self.time += 1
+        return self._observe(), 1.0, self.time == 5, False, {}
+
+    def _observe(self):
+        pair = ("go", np.zeros(2, np.float32))
+        return {"mission": "go to the red door", "items": (1,) * self.time, "odd": object(), "x": 1, "pair": pair}
 
 
 # By chance

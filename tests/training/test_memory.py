@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,17 @@ def test_auto_is_a_part_of_what_is_free(monkeypatch):
 def test_a_disk_is_that_of_the_folder_to_be(tmp_path):
     room = memory.room("disk", tmp_path / "not" / "there" / "yet")
     assert room.free == pytest.approx(shutil.disk_usage(tmp_path).free, rel=0.1)
-    assert memory.budget("auto", room) < room.free / 2  # a checkpoint holds it once more
+    assert room.share == pytest.approx(0.95 / 2)  # a checkpoint holds it once more
+    half_latents = memory.room("disk", tmp_path, latents=0.5, keep=2)
+    assert half_latents.share == pytest.approx(0.95 / 3)  # replay, records, and three times latents
+
+
+def test_what_checkpoints_of_the_run_take_is_free_to_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: types.SimpleNamespace(free=1000))
+    (arrays := tmp_path / "checkpoints" / "arrays").mkdir(parents=True)
+    (arrays / "replay.records.000000-7.safetensors").write_bytes(bytes(300))
+    (arrays / "networks-7.safetensors").write_bytes(bytes(50))
+    assert memory.room("disk", tmp_path).free == 1300
 
 
 def test_a_device_that_says_nothing_shares_the_hosts_memory(monkeypatch):
@@ -78,8 +89,10 @@ def test_too_much_is_refused_with_what_would_fit():
         ValueError, match=r"would take at least 501 kB: 1,002 records of 500 bytes, but the budget is 500 kB"
     ) as error:
         memory.check(1002, 500, "500kB", room)
-    assert "--replay.capacity 1000" in str(error.value)
-    assert "--replay.memory 506kB" in str(error.value)
+    assert "--replay-capacity 1000, train for at most 1,000 steps" in str(error.value)
+    assert "--replay-memory 506kB" in str(error.value)
+    with pytest.raises(ValueError, match="--replay-capacity 1000, train for at most 500 steps"):
+        memory.check(1002, 500, "500kB", room, per_step=2)
     memory.check(1002, 500, "506kB", room)
     with pytest.raises(ValueError, match="but 50% of the memory that is free, is 500 kB"):
         memory.check(1002, 500, "auto", room)

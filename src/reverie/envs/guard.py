@@ -11,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 
 from reverie.errors import InputError
-from reverie.spaces import Spaces
+from reverie.spaces import EVERYTHING, Spaces, choose, restrict
 from reverie.spaces.values import LARGEST
 
 
@@ -20,28 +20,34 @@ class BrokenEnvironmentError(InputError):
 
 
 class Guarded(gym.Wrapper[Any, Any, Any, Any]):
-    """An environment whose observations fit its space and whose rewards are finite numbers, or an error."""
+    """An environment whose observations fit its space and whose rewards are finite numbers, or an error.
 
-    def __init__(self, env: gym.Env[Any, Any], index: int, keys: str = ".*") -> None:
+    Observations are those with the chosen keys; what is left out is neither checked nor batched.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], index: int, keys: str = EVERYTHING) -> None:
         super().__init__(env)
         self._index = index
-        self._spaces = Spaces.from_env(env, keys)
+        self._choosing = keys != EVERYTHING
+        self.observation_space = choose(env.observation_space, keys)
+        self._spaces = Spaces(self.observation_space, env.action_space)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         observation, info = self.env.reset(seed=seed, options=options)
-        self._check(observation)
-        return observation, info
+        return self._checked(observation), info
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         observation, reward, terminated, truncated, info = self.env.step(action)
-        self._check(observation)
-        return observation, self._number(reward), bool(terminated), bool(truncated), info
+        return self._checked(observation), self._number(reward), bool(terminated), bool(truncated), info
 
-    def _check(self, observation: Any) -> None:
+    def _checked(self, observation: Any) -> Any:
         try:
+            if self._choosing:
+                observation = restrict(self.observation_space, observation)
             self._spaces.check_observation(observation)
         except ValueError as error:
             raise BrokenEnvironmentError(f"environment {self._index}: {error}") from error
+        return observation
 
     def _number(self, reward: Any) -> float:
         try:

@@ -22,7 +22,7 @@ from reverie.envs.make import EnvLike, make_env
 from reverie.envs.workers import InProcess, InProcesses, Outcome, Workers
 from reverie.errors import InputError
 from reverie.experience import Step
-from reverie.spaces import Spaces
+from reverie.spaces import EVERYTHING, Spaces
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0  # seconds before an environment is made anew; doubles while it fails again
 
@@ -43,7 +43,7 @@ class Environments:
             this must keep what it runs under `if __name__ == "__main__":`.
         restarts: how often, in all, an environment that fails is made anew. Its episode ends there, cut off.
         timeout: seconds after which one that doesn't answer has failed; only `processes` can be given up.
-        keys: which observations are taken, see `Spaces`.
+        keys: a regular expression: which observations of a Dict or Tuple are taken.
         env_kwargs: what to make each environment with, for instance {"render_mode": "rgb_array"}.
 
     Attributes:
@@ -67,7 +67,7 @@ class Environments:
         processes: bool = False,
         restarts: int = 0,
         timeout: float | None = None,
-        keys: str = ".*",
+        keys: str = EVERYTHING,
         env_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         if num_envs < 1:
@@ -81,7 +81,7 @@ class Environments:
         makers = [partial(_make, i, env, keys, dict(env_kwargs or {})) for i in range(num_envs)]
         self._workers: Workers = InProcesses(makers) if processes else InProcess(makers)
         self.num_envs = num_envs
-        self.spaces = Spaces(self._workers.observation_space, self._workers.action_space, keys)
+        self.spaces = Spaces(self._workers.observation_space, self._workers.action_space)
         self._actions = batch_space(self._workers.action_space, num_envs)
         self._seed = seed
         self._seeds: list[int] | None = _seeds(seed, num_envs)

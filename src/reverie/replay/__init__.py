@@ -5,7 +5,7 @@ May import: `experience`.
     replay   what a user holds in the hand: add, sample, write latents back, save and restore
     online   what was collected last and must be trained on once, first
     streams  what is held: the newest records of every environment, wherever they are kept
-    host     kept in memory, or in files mapped into it
+    host     kept in memory, or in a file mapped into it
     device   kept where the model is
     layout   what one record looks like, and the words that say so when another one arrives
 """

@@ -1,4 +1,4 @@
-"""Replay in the device's memory: batches are gathered where they are used, and latents never leave it.
+"""Replay in the device's memory: batches are gathered where they are used, and an update's latents stay.
 
 All of it is allocated with the first record. May import: the rest of this room.
 """
@@ -40,10 +40,13 @@ class DeviceStreams(Streams):
         return {name: np.array(leaves[name][:, slots]).view(like[name].dtype) for name in self._names(kind)}
 
     def _put(self, index: int, slots: slice, records: Experience) -> None:
+        self.reserve()
+        self._rings = _overwrite(self._rings, jax.tree.map(_bits, records), index * self.segment + slots.start)
+
+    def reserve(self) -> None:
         if self._rings is None:
             empty = self._layout.empty(self._num_streams, self.length)
             self._rings = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, _bits(leaf).dtype), empty)
-        self._rings = _overwrite(self._rings, jax.tree.map(_bits, records), index * self.segment + slots.start)
 
     def _put_latents(self, stream: np.ndarray, first: np.ndarray, deter: Array, stoch: Array) -> None:
         times = first[:, None] + np.arange(deter.shape[1])

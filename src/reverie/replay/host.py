@@ -1,4 +1,4 @@
-"""Replay in the host's memory, or in files that the system maps into it. May import: the rest of this room.
+"""Replay in the host's memory, or in a file that the system maps into it. May import: the rest of this room.
 
 Both are NumPy arrays, allocated a segment at a time when first needed: an empty ring of any length costs nothing.
 """
@@ -7,6 +7,7 @@ import mmap
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -19,48 +20,53 @@ from reverie.replay.streams import Array, Streams
 class Memory:
     """Segments as the system gives memory out."""
 
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
+    def __init__(self, layout: Layout, num_streams: int) -> None:
+        self._layout, self._num_streams = layout, num_streams
 
-    def allocate(self, index: int, num_streams: int, size: int) -> Experience:
-        """A segment, leaves (num_streams, size, ...)."""
-        return self._layout.empty(num_streams, size)
+    def allocate(self, index: int, size: int) -> Experience:
+        """A segment of `size` slots, leaves (N, size, ...)."""
+        return self._layout.empty(self._num_streams, size)
 
-    def prefetch(self, index: int, leaf: np.ndarray) -> None:
+    def prefetch(self, leaf: np.ndarray) -> None:
         """A part of a segment's leaf is about to be read."""
 
 
-class Files(Memory):
-    """Segments as files in a folder, which the system reads and writes as it has memory for.
+class File(Memory):
+    """Segments in one file of a folder, which the system reads and writes as it has memory for.
 
-    They have no names, so that they vanish with the process, however it ends. Their room is taken at once: on a
-    full disk an OSError says so here, where a later write into the mapped memory would kill the process.
+    The file has no name, so that it vanishes with the process, however that ends. A segment's room is taken when it
+    is allocated: on a full disk an OSError says so there, where a later write into the mapped memory would kill the
+    process.
     """
 
-    def __init__(self, layout: Layout, folder: Path) -> None:
-        super().__init__(layout)
+    def __init__(self, layout: Layout, num_streams: int, length: int, segment: int, folder: Path) -> None:
+        super().__init__(layout, num_streams)
         self._folder = folder
-        self._maps: dict[int, tuple[mmap.mmap, int]] = {}  # and their addresses
+        stride = layout.nbytes_in_buffer(num_streams, min(segment, length))
+        self._stride = -(-stride // mmap.PAGESIZE) * mmap.PAGESIZE
+        self._count = -(-length // segment)
+        self._file: Any = None  # opened with the first segment, when there is a folder
 
-    def allocate(self, index: int, num_streams: int, size: int) -> Experience:
-        nbytes = self._layout.nbytes_in_buffer(num_streams, size)
-        with tempfile.TemporaryFile(dir=self._folder) as file:
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, nbytes)
-            else:
-                file.truncate(nbytes)
-            mapped = mmap.mmap(file.fileno(), nbytes)
-        buffer = np.frombuffer(mapped, np.uint8)
-        self._maps[index] = mapped, buffer.ctypes.data
-        return self._layout.in_buffer(buffer, num_streams, size)
+    def allocate(self, index: int, size: int) -> Experience:
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115, it stays open
+            self._file.truncate(self._count * self._stride)  # takes no room
+            self._mapped = mmap.mmap(self._file.fileno(), 0)
+            self._buffer = np.frombuffer(self._mapped, np.uint8)
+        if hasattr(os, "posix_fallocate"):
+            try:
+                os.posix_fallocate(self._file.fileno(), index * self._stride, self._stride)
+            except OSError as error:
+                error.add_note(f"Replay is kept in {self._folder} and needs {self._stride:,} bytes more there.")
+                raise
+        return self._layout.in_buffer(self._buffer[index * self._stride :], self._num_streams, size)
 
-    def prefetch(self, index: int, leaf: np.ndarray) -> None:
-        """The system begins to read it; all parts of a batch together take an eighth of the time of one by one."""
+    def prefetch(self, leaf: np.ndarray) -> None:
+        """The system begins to read it; all parts of a batch together take a twentieth of the time of one by one."""
         if hasattr(mmap, "MADV_WILLNEED"):
-            mapped, address = self._maps[index]
-            offset = leaf.ctypes.data - address
+            offset = leaf.ctypes.data - self._buffer.ctypes.data
             begin = offset - offset % mmap.PAGESIZE
-            mapped.madvise(mmap.MADV_WILLNEED, begin, offset + leaf.nbytes - begin)
+            self._mapped.madvise(mmap.MADV_WILLNEED, begin, offset + leaf.nbytes - begin)
 
 
 class HostStreams(Streams):
@@ -75,13 +81,16 @@ class HostStreams(Streams):
     def nbytes(self) -> int:
         return sum(leaf.nbytes for leaf in jax.tree.leaves(self._segments))
 
+    def reserve(self) -> None:
+        self._allocate(self.count % self.length // self.segment)
+
     def read(self, stream: np.ndarray, first: np.ndarray, time: int) -> Experience:
         into = self._layout.empty(len(first), time)
         copies = []
         for row, (owner, begin) in enumerate(zip(stream.tolist(), first.tolist(), strict=True)):
             for index, slots, part in self._runs(begin, begin + time):
                 for target, source in zip(jax.tree.leaves(into), jax.tree.leaves(self._segments[index]), strict=True):
-                    self._home.prefetch(index, source[owner, slots])
+                    self._home.prefetch(source[owner, slots])
                     copies.append((target[row, part], source[owner, slots]))
         for target, source in copies:
             target[...] = source
@@ -92,12 +101,15 @@ class HostStreams(Streams):
         return {name: leaves[name][:, : self._written(index)].copy() for name in self._names(kind)}
 
     def _put(self, index: int, slots: slice, records: Experience) -> None:
-        if index not in self._segments:
-            size = min(self.segment, self.length - index * self.segment)
-            self._segments[index] = self._home.allocate(index, self._num_streams, size)
+        self._allocate(index)
         stored = self._segments[index]
         for target, source in zip(jax.tree.leaves(stored), jax.tree.leaves(records), strict=True):
             target[:, slots] = source
+
+    def _allocate(self, index: int) -> None:
+        if index not in self._segments:
+            size = min(self.segment, self.length - index * self.segment)
+            self._segments[index] = self._home.allocate(index, size)
 
     def _put_latents(self, stream: np.ndarray, first: np.ndarray, deter: Array, stoch: Array) -> None:
         deter, stoch, time = np.asarray(deter), np.asarray(stoch), deter.shape[1]

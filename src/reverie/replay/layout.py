@@ -3,6 +3,7 @@
 May import: `experience`.
 """
 
+from math import prod
 from typing import Any
 
 import jax
@@ -22,11 +23,16 @@ class Layout:
         leaves, self._structure = jax.tree.flatten(template)
         self.names = _names(template)
         self._leaves = [(tuple(leaf.shape), np.dtype(leaf.dtype)) for leaf in leaves]
-        self.nbytes = sum(int(np.prod(shape)) * dtype.itemsize for shape, dtype in self._leaves)
+        self.nbytes = self.nbytes_of(*self.names)
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of one record's leaf."""
         return self._leaves[self.names.index(name)][0]
+
+    def nbytes_of(self, *names: str) -> int:
+        """Bytes of some leaves of one record."""
+        leaves = zip(self.names, self._leaves, strict=True)
+        return sum(prod(shape) * dtype.itemsize for name, (shape, dtype) in leaves if name in names)
 
     def empty(self, *leading: int) -> Experience:
         """Uninitialised records, leaves (*leading, ...). Large ones take up memory only where written to."""
@@ -40,13 +46,13 @@ class Layout:
     def in_buffer(self, buffer: np.ndarray, *leading: int) -> Experience:
         """Records that stand one leaf after the other in bytes, leaves (*leading, ...): no copies."""
         leaves = [
-            buffer[offset:][: int(np.prod(leading + shape)) * dtype.itemsize].view(dtype).reshape(*leading, *shape)
+            buffer[offset:][: prod(leading + shape) * dtype.itemsize].view(dtype).reshape(*leading, *shape)
             for offset, (shape, dtype) in zip(self._offsets(*leading)[:-1], self._leaves, strict=True)
         ]
         return self._structure.unflatten(leaves)
 
     def _offsets(self, *leading: int) -> list[int]:
-        sizes = [int(np.prod(leading + shape)) * dtype.itemsize for shape, dtype in self._leaves]
+        sizes = [prod(leading + shape) * dtype.itemsize for shape, dtype in self._leaves]
         return [0, *np.cumsum([-(-size // ALIGNMENT) * ALIGNMENT for size in sizes]).tolist()]
 
     def named(self, records: Experience) -> dict[str, Any]:

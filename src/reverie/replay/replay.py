@@ -13,10 +13,10 @@ import numpy as np
 
 from reverie.experience import Experience
 from reverie.replay.device import DeviceStreams
-from reverie.replay.host import Files, HostStreams, Memory
+from reverie.replay.host import File, HostStreams, Memory
 from reverie.replay.layout import Layout, Leaves
 from reverie.replay.online import OnlineQueue
-from reverie.replay.streams import LATENTS, RECORDS, Array, Streams
+from reverie.replay.streams import LATENT_LEAVES, LATENTS, RECORDS, Array, Streams
 
 Home = Literal["memory", "disk", "device"]
 
@@ -48,12 +48,12 @@ class Replay:
         online: whether freshly collected sequences are handed out first, each once.
         seed: of the draws.
         segment: records per stream that are allocated, and saved, at a time.
-        home: where records are kept: in the host's memory; in files of the folder, for more than that; or in the
+        home: where records are kept: in the host's memory; in a file of the folder, for more than that; or in the
             device's memory, all allocated with the first record, for batches that need no copy from the host.
         folder: for "disk"; must be there when the first record is added.
 
     Raises:
-        ValueError: where no sequence would fit, or there is no folder for files.
+        ValueError: where no sequence would fit, or there is no folder for a file.
     """
 
     def __init__(
@@ -123,6 +123,19 @@ class Replay:
     def nbytes_full(self) -> int:
         """Bytes allocated once every stream is full."""
         return self._layout.nbytes * self.capacity
+
+    @property
+    def nbytes_per_latent(self) -> int:
+        """Those of `nbytes_per_record` that every update refreshes."""
+        return self._layout.nbytes_of(*LATENT_LEAVES)
+
+    def reserve(self) -> None:
+        """Takes the room of the next record now.
+
+        Raises:
+            OSError: there is none; the replay is as it was.
+        """
+        self._streams.reserve()
 
     def add(self, record: Experience) -> None:
         """Appends one record to each stream, leaves (N, ...).
@@ -262,10 +275,10 @@ def _streams(home: Home, folder: Path | None, layout: Layout, num_envs: int, len
     if home == "device":
         return DeviceStreams(layout, num_envs, length, segment)
     if home == "memory":
-        return HostStreams(layout, num_envs, length, segment, Memory(layout))
+        return HostStreams(layout, num_envs, length, segment, Memory(layout, num_envs))
     if folder is None:
-        raise ValueError("A replay on disk needs a folder for its files.")
-    return HostStreams(layout, num_envs, length, segment, Files(layout, folder))
+        raise ValueError("A replay on disk needs a folder for its file.")
+    return HostStreams(layout, num_envs, length, segment, File(layout, num_envs, length, segment, folder))
 
 
 def _slots(records: Experience, slots: slice) -> Experience:

@@ -71,6 +71,10 @@ class Streams(ABC):
         for begin, end in zip(np.maximum(first, self.oldest).tolist(), stop.tolist(), strict=True):
             self._touch(begin, end, LATENTS)
 
+    @abstractmethod
+    def reserve(self) -> None:
+        """Takes the room of the record to come, so that adding it can't fail for want of room."""
+
     @property
     @abstractmethod
     def nbytes(self) -> int:

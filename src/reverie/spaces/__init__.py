@@ -9,7 +9,7 @@ and one in `saving`.
 
     features  what the networks know: images, numbers and classes, with their shapes
     kinds     which feature a space is, or why it is refused and what to do
-    leaves    nested Dicts as flat keys, and back
+    leaves    nested Dicts and Tuples as flat keys, and back
     values    observations and actions, there and back
     saving    spaces as JSON, and back
     spaces    what a user holds in the hand: an environment's two spaces with all of the above
@@ -17,6 +17,18 @@ and one in `saving`.
 
 from reverie.spaces.features import DTYPES, Continuous, Discrete, Feature, Image
 from reverie.spaces.kinds import UnsupportedSpaceError
+from reverie.spaces.leaves import EVERYTHING, choose, restrict
 from reverie.spaces.spaces import Spaces
 
-__all__ = ["DTYPES", "Continuous", "Discrete", "Feature", "Image", "Spaces", "UnsupportedSpaceError"]
+__all__ = [
+    "DTYPES",
+    "EVERYTHING",
+    "Continuous",
+    "Discrete",
+    "Feature",
+    "Image",
+    "Spaces",
+    "UnsupportedSpaceError",
+    "choose",
+    "restrict",
+]

@@ -24,6 +24,7 @@ class UnsupportedSpaceError(InputError):
 
 def observation_feature(label: str, space: Any) -> Feature:
     """What an observed space that is no Dict or Tuple is to the networks."""
+    _check_entries(label, space)
     match space:
         case spaces.Box():
             return _box_feature(label, space)
@@ -37,10 +38,10 @@ def observation_feature(label: str, space: Any) -> Feature:
 
 
 def _box_feature(label: str, space: spaces.Box) -> Image | Continuous:
-    if 0 in space.shape:
-        _unsupported(label, space, "it has no entries: drop it with gymnasium.wrappers.FilterObservation")
     order = pixel_order(space)
     if order is None:
+        if space.dtype == np.uint8 and len(space.shape) == 4 and min(space.shape[:2]) >= SMALLEST_IMAGE:
+            _unsupported(label, _times(space.shape), "if these are stacked frames, the stack must be the first axis")
         return Continuous(space.shape)
     height, width, *channels = (space.shape[axis] for axis in order)
     if min(height, width) > LARGEST_IMAGE:
@@ -57,8 +58,8 @@ def pixel_order(space: spaces.Box) -> tuple[int, ...] | None:
     """The axes of an image in the order height, width, then frames and channels; None where it is no image.
 
     Images are uint8, or floats all from 0 to 1 or from 0 to 255 with at most four channels, of 2 to 4 axes and at
-    least 8 × 8 pixels. Channels stand last or first: on the last axis unless that is longer than four and than the
-    first. Four axes are stacked frames.
+    least 8 × 8 pixels. Channels stand last or first: beside two equal sides, else on the last axis, unless that is
+    longer than four and than the first. Four axes are stacked frames.
     """
     if not 2 <= len(space.shape) <= 4 or not _holds_pixels(space):
         return None
@@ -67,13 +68,19 @@ def pixel_order(space: spaces.Box) -> tuple[int, ...] | None:
     if len(inner) == 2:
         order: tuple[int, ...] = inner
     else:
-        first, last = space.shape[inner[0]], space.shape[inner[2]]
-        order = inner if last <= 4 or last <= first else (inner[1], inner[2], inner[0])
+        order = inner if _channels_last(*(space.shape[axis] for axis in inner)) else (inner[1], inner[2], inner[0])
         if space.dtype.kind == "f" and space.shape[order[2]] > 4:
             return None
     if min(space.shape[order[0]], space.shape[order[1]]) < SMALLEST_IMAGE:
         return None
     return (*order[:2], *frames, *order[2:])
+
+
+def _channels_last(first: int, middle: int, last: int) -> bool:
+    """By the two sides that are equal, if just one pair is; else by lengths, as `pixel_order` says."""
+    if (first == middle) != (middle == last):
+        return first == middle
+    return last <= 4 or last <= first
 
 
 def _holds_pixels(space: spaces.Box) -> bool:
@@ -86,9 +93,8 @@ def _holds_pixels(space: spaces.Box) -> bool:
 
 def action_feature(label: str, space: Any) -> Continuous | Discrete:
     """What an action space that is no Dict or Tuple is to the networks."""
+    _check_entries(label, space)
     match space:
-        case spaces.Box() if 0 in space.shape:
-            _unsupported(label, space, "it has no entries: drop it with a wrapper")
         case spaces.Box():
             return Continuous(space.shape)
         case spaces.Discrete() | spaces.MultiBinary():
@@ -97,6 +103,11 @@ def action_feature(label: str, space: Any) -> Continuous | Discrete:
             counts = tuple(space.nvec.ravel().tolist())
             return Discrete(space.shape, max(counts), counts if len(set(counts)) > 1 else None)
     _unsupported(label, space, f"{SUPPORTED}; convert it with a wrapper")
+
+
+def _check_entries(label: str, space: Any) -> None:
+    if 0 in (getattr(space, "shape", None) or ()):
+        _unsupported(label, space, "it has no entries: drop it with a wrapper, an observation also with --keys")
 
 
 def _unsupported(label: str, got: Any, advice: str) -> NoReturn:

@@ -12,9 +12,11 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from reverie.errors import InputError
 from reverie.spaces.features import Continuous, Discrete, Feature, Image
 from reverie.spaces.kinds import UnsupportedSpaceError
 
+EVERYTHING = ".*"  # the keys that choose all
 Path = tuple[str | int, ...]  # the name in a Dict or the index in a Tuple, from the outside inwards
 
 
@@ -28,14 +30,8 @@ class Leaf:
 
     def pick(self, tree: Any) -> Any:
         """This leaf's value in an observation."""
-        for step in self.path:
-            if isinstance(step, int):
-                found = isinstance(tree, tuple | list) and step < len(tree)
-            else:
-                found = isinstance(tree, Mapping) and step in tree
-            if not found:
-                raise ValueError(f"the observation lacks {join(self.path)!r}, which its space promises")
-            tree = tree[step]
+        for depth, step in enumerate(self.path):
+            tree = entry(tree, step, self.path[: depth + 1])
         return tree
 
 
@@ -44,26 +40,73 @@ def join(path: Path) -> str:
     return "/".join(map(str, path))
 
 
-def leaves(
-    what: str, space: gym.Space[Any], feature: Callable[[str, Any], Feature], keys: str = ".*"
-) -> dict[str, Leaf]:
-    """The leaves of a space by their joined keys, sorted; only those whose whole key matches the pattern."""
+def entry(tree: Any, step: str | int, path: Path) -> Any:
+    """An entry of a Dict's or Tuple's value; indices may be texts, as `choose` makes them."""
+    if isinstance(tree, tuple | list) and str(step).isdigit() and int(step) < len(tree):
+        return tree[int(step)]
+    if isinstance(tree, Mapping) and step in tree:
+        return tree[step]
+    raise ValueError(f"the observation lacks {join(path)!r}, which its space promises")
+
+
+def choose(space: gym.Space[Any], keys: str) -> gym.Space[Any]:
+    """The part of a Dict or Tuple whose leaves have keys that the whole regular expression matches, as Dicts.
+
+    Nothing is asked of the rest, which may be of any kind.
+
+    Raises:
+        InputError: `keys` is no regular expression.
+        UnsupportedSpaceError: none matches.
+    """
+    try:
+        pattern = re.compile(keys)
+    except re.error as error:
+        raise InputError(f"keys must be a regular expression, got {keys!r}: {error}") from error
+    if not isinstance(space, spaces.Dict | spaces.Tuple) or keys == EVERYTHING:
+        return space
+    chosen = _choose(space, pattern, ())
+    if chosen is None:
+        there = ", ".join(join(path) for path, _ in _walk("observation", space, ()))
+        raise UnsupportedSpaceError(f"no observation matches the keys {keys!r}; there are {there}")
+    return chosen
+
+
+def _choose(space: Any, pattern: re.Pattern[str], path: Path) -> Any:
+    if not isinstance(space, spaces.Dict | spaces.Tuple):
+        return space if pattern.fullmatch(join(path)) else None
+    children = space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces)
+    chosen = {str(name): _choose(child, pattern, (*path, name)) for name, child in children}
+    kept = {name: child for name, child in chosen.items() if child is not None}
+    return spaces.Dict(kept) if kept else None
+
+
+def restrict(space: gym.Space[Any], observation: Any, path: Path = ()) -> Any:
+    """What a chosen space has of an observation."""
+    if not isinstance(space, spaces.Dict):
+        return observation
+    return {
+        name: restrict(child, entry(observation, name, (*path, name)), (*path, name))
+        for name, child in space.spaces.items()
+    }
+
+
+def leaves(what: str, space: gym.Space[Any], feature: Callable[[str, Any], Feature]) -> dict[str, Leaf]:
+    """The leaves of a space by their joined keys, sorted.
+
+    Raises:
+        UnsupportedSpaceError: two have the same key, or some are not supported; all of these.
+    """
     found, problems = dict[str, Leaf](), list[str]()
     for path, leaf in _walk(what, space, ()):
         key = join(path)
         if key in found:
             raise UnsupportedSpaceError(f"two {what} spaces are called {key!r}: rename one with a wrapper")
-        if path and not re.fullmatch(keys, key):
-            continue
         try:
             found[key] = Leaf(path, leaf, feature(f"{what} {key!r}" if path else f"the {what}", leaf))
         except UnsupportedSpaceError as problem:
             problems.append(str(problem))
     if problems:
         raise UnsupportedSpaceError("; ".join(problems))
-    if not found:
-        there = ", ".join(join(path) for path, _ in _walk(what, space, ()))
-        raise UnsupportedSpaceError(f"no {what} matches the keys {keys!r}; there are {there}")
     if "" in found:
         bare = {Image: "image", Continuous: "vector", Discrete: "discrete"}[type(found[""].feature)]
         return {bare if what == "observation" else what: found[""]}

@@ -31,13 +31,6 @@ def space_to_json(space: Any) -> dict[str, Any]:
                 "shape": list(space.shape),
                 "dtype": space.dtype.name,
             }
-        case spaces.Text():  # never learned from; kept where keys leave it out
-            return {
-                "type": "Text",
-                "min_length": space.min_length,
-                "max_length": space.max_length,
-                "characters": "".join(space.character_list),
-            }
         case spaces.Discrete():
             start, n = start_and_count(space)
             return {"type": "Discrete", "n": n, "start": start, "dtype": space.dtype.name}
@@ -81,9 +74,9 @@ def _leaf_from_json(data: Any) -> Any:
         case {"type": "MultiDiscrete", "nvec": [*nvec], "start": [*start], "dtype": str(name), **rest}:
             dtype = np.dtype(name)
             return None if rest else spaces.MultiDiscrete(_integers(nvec), dtype.type, start=_integers(start))
-        case {"type": "Text", "min_length": int(low), "max_length": int(high), "characters": str(characters), **rest}:
-            return None if rest else spaces.Text(high, min_length=low, charset=characters)
         case {"type": "MultiBinary", "n": int(n) | [*n], **rest}:
+            return None if rest else spaces.MultiBinary(n)
+        case {"type": "MultiBinary", "shape": [*n], **rest}:  # as it was saved before there were single numbers
             return None if rest else spaces.MultiBinary(n)
     return None
 

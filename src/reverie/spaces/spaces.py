@@ -5,7 +5,6 @@ May import: the other files of this package; Gymnasium and NumPy.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 
 from reverie.errors import InputError
 from reverie.spaces.features import Continuous, Discrete, Feature, Image
-from reverie.spaces.kinds import action_feature, observation_feature
+from reverie.spaces.kinds import UnsupportedSpaceError, action_feature, observation_feature
 from reverie.spaces.leaves import Leaf, leaves, nest
 from reverie.spaces.saving import space_from_json, space_to_json
 from reverie.spaces.values import check_same_length, decode, encode, first_infinite, zeros
@@ -30,14 +29,12 @@ class Spaces:
 
     Raises:
         UnsupportedSpaceError: where a space is none of Box, Discrete, MultiDiscrete, MultiBinary, or Dicts and
-            Tuples of them, is an image that the encoder cannot take, or no observation matches `keys`.
+            Tuples of them, or is an image that the encoder cannot take; says so of each.
     """
 
     observation_space: gym.Space[Any]
     """The environment's own, of a single environment."""
     action_space: gym.Space[Any]
-    keys: str = ".*"
-    """A regular expression: observations in a Dict or Tuple whose whole key doesn't match are left out."""
     observation: Mapping[str, Feature] = field(init=False, compare=False)
     """What the networks see, by key, in sorted order."""
     action: Mapping[str, Continuous | Discrete] = field(init=False, compare=False)
@@ -45,12 +42,18 @@ class Spaces:
     _action_leaves: Mapping[str, Leaf] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        try:
-            re.compile(self.keys)
-        except re.error as error:
-            raise InputError(f"keys must be a regular expression, got {self.keys!r}: {error}") from error
-        observed = leaves("observation", self.observation_space, observation_feature, self.keys)
-        acted = leaves("action", self.action_space, action_feature)
+        found, problems = [], list[str]()
+        for what, space, feature in (
+            ("observation", self.observation_space, observation_feature),
+            ("action", self.action_space, action_feature),
+        ):
+            try:
+                found.append(leaves(what, space, feature))
+            except UnsupportedSpaceError as problem:
+                problems.append(str(problem))
+        if problems:
+            raise UnsupportedSpaceError("; ".join(problems))
+        observed, acted = found
         derived = {
             "_observation_leaves": observed,
             "_action_leaves": acted,
@@ -61,9 +64,9 @@ class Spaces:
             object.__setattr__(self, name, value)  # the dataclass is frozen
 
     @classmethod
-    def from_env(cls, env: gym.Env[Any, Any], keys: str = ".*") -> Spaces:
+    def from_env(cls, env: gym.Env[Any, Any]) -> Spaces:
         """The spaces of an environment."""
-        return cls(env.observation_space, env.action_space, keys)
+        return cls(env.observation_space, env.action_space)
 
     def check_observation(self, observation: Any) -> None:
         """Compare one unbatched observation with its space, before batching hides what is wrong with it.
@@ -79,7 +82,7 @@ class Spaces:
                 raise ValueError(f"observation {key!r} is {value.dtype}, but its space says {leaf.space.dtype}")
             if problem := first_infinite(value):
                 raise ValueError(f"observation {key!r} {problem}")
-            if isinstance(leaf.feature, Discrete) or (isinstance(leaf.feature, Image) and value.dtype.kind == "f"):
+            if isinstance(leaf.feature, Discrete) or (isinstance(leaf.feature, Image) and leaf.space.dtype.kind == "f"):
                 encode(f"observation {key!r}", leaf.space, leaf.feature, value[None])  # says if it is out of range
 
     def is_single(self, observation: Any) -> bool:
@@ -145,7 +148,6 @@ class Spaces:
         return {
             "observation": space_to_json(self.observation_space),
             "action": space_to_json(self.action_space),
-            "keys": self.keys,
         }
 
     @classmethod
@@ -156,7 +158,6 @@ class Spaces:
             ValueError: anything that `to_json` doesn't write.
         """
         match data:
-            case {"observation": observation, "action": action, **rest} if set(rest) <= {"keys"}:
-                spaces = space_from_json("observation", observation), space_from_json("action", action)
-                return cls(*spaces, str(rest.get("keys", ".*")))  # saved without them before there were any
+            case {"observation": observation, "action": action} if len(data) == 2:
+                return cls(space_from_json("observation", observation), space_from_json("action", action))
         raise InputError(f"saved spaces are an object of 'observation' and 'action', got {data!r}")

@@ -55,12 +55,14 @@ def check_same_length(what: str, values: Mapping[str, np.ndarray]) -> None:
 
 def _encode_image(label: str, space: spaces.Box, value: np.ndarray) -> np.ndarray:
     """Channels last, stacked frames among them; floats to the nearest of 256 brightnesses."""
-    if value.dtype.kind != space.dtype.kind or (value.dtype.kind == "u" and value.dtype != np.uint8):
+    if value.dtype.kind not in "fiu" or (space.dtype == np.uint8 and value.dtype != np.uint8):
         raise ValueError(f"{label} is {value.dtype}, but its space says {space.dtype}")
-    if value.dtype.kind == "f":
+    if space.dtype.kind == "f":
         brightest = float(space.high.flat[0])
-        _check_all((value >= 0) & (value <= brightest), label, value, f"outside of its space's 0 … {brightest:g}")
-        value = np.rint(value * (255 / brightest))
+        step = brightest / 255  # resizing and scaling overshoot by rounding, and by less than this
+        within = (value >= -step) & (value <= brightest + step)
+        _check_all(within, label, value, f"outside of its space's 0 … {brightest:g}")
+        value = np.rint(np.clip(value, 0, brightest) / step)
     order = pixel_order(space)
     assert order is not None
     height, width = (space.shape[axis] for axis in order[:2])

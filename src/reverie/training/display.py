@@ -101,12 +101,13 @@ def describe(agent: Agent, env: str, replay: Replay, steps: int) -> Table:
     )
     table.add_row("device", f"{jax.devices()[0].device_kind} ({jax.default_backend()}), {compute_dtype(model)}")
     where = {"memory": "in memory", "disk": "on disk", "device": "on the device"}[config.replay.home]
-    expected = min(steps, config.replay.capacity)
+    grows = f"{in_units(min(steps, replay.capacity) * replay.nbytes_per_record)} for {steps:,} steps, at most "
+    if config.replay.home == "device":
+        grows = ""
     table.add_row(
         "replay",
-        f"{where}, {replay.nbytes_per_record:,} bytes per step: {in_units(expected * replay.nbytes_per_record)} "
-        f"for {steps:,} steps, "
-        f"at most {in_units(replay.nbytes_full)} at its capacity of {replay.capacity:,}",
+        f"{where}, {replay.nbytes_per_record:,} bytes per step: {grows}"
+        f"{in_units(replay.nbytes_full)} at its capacity of {replay.capacity:,}",
     )
     batch = config.replay.batch * config.replay.length
     pace = config.run.train_ratio / batch

@@ -72,7 +72,7 @@ def evaluate(
         raise InputError(f"episodes must be at least 1, got {episodes}.")
     count = min(envs, episodes) if isinstance(env, str) or callable(env) else 1
     kwargs = {"render_mode": "rgb_array"} if video and (isinstance(env, str) or callable(env)) else None
-    with Environments(env, count, seed=seed, keys=agent.spaces.keys, env_kwargs=kwargs) as environments:
+    with Environments(env, count, seed=seed, keys=agent.config.env.keys, env_kwargs=kwargs) as environments:
         if environments.spaces != agent.spaces:
             raise InputError(
                 f"The agent was trained for {agent.spaces.observation_space} and {agent.spaces.action_space}, but the "

@@ -1,5 +1,6 @@
-"""What a run of an environment would be, without one. May import: everything below `training`, `display`, `loop`."""
+"""What a run of an environment would be, without one. May import: everything below `training`, and all of it."""
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ from reverie.envs import Environments
 from reverie.learner import Learner
 from reverie.training.display import Display, cautions, describe
 from reverie.training.loop import empty_replay
+from reverie.training.trainer import env_name
 
 
 def inspect(env: Any, config: Config | None = None) -> None:
@@ -24,6 +26,7 @@ def inspect(env: Any, config: Config | None = None) -> None:
             to do about each.
     """
     config = config or Config()
+    config = replace(config, replay=replace(config.replay, home="memory"))  # that it would be counted
     with Environments(env, 1, keys=config.env.keys) as environments:
         spaces = environments.spaces
     learner = Learner(spaces.observation, spaces.action, config)
@@ -31,7 +34,6 @@ def inspect(env: Any, config: Config | None = None) -> None:
     agent = Agent(spaces, config, networks=networks)
     display = Display(config.run.steps, live=False)
     display.note(f"observation space: {spaces.observation_space}\naction space: {spaces.action_space}\n")
-    name = env if isinstance(env, str) else type(env).__name__
-    display.note(describe(agent, name, empty_replay(spaces, config), config.run.steps))
+    display.note(describe(agent, env_name(env) or "an environment", empty_replay(spaces, config), config.run.steps))
     for caution in cautions(agent):
         display.warn(caution)

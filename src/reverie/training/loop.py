@@ -42,6 +42,7 @@ class Progress(NamedTuple):
 
     episodes: list[tuple[float, int]]  # return and length of those that ended
     updates: list[UpdateOutput]  # of those that were sent off; the device may still be computing them
+    skipped: int  # the longest series, up to now, of updates that were not made
 
 
 class Loop:
@@ -55,7 +56,7 @@ class Loop:
         updates: gradient steps so far.
         episodes: the finished ones.
         skipped: updates in a row that were not made, as their loss or gradient was not finite.
-        batch: that of the newest update.
+        skipped_batch: that of the last one which was not made.
         clock: counts where the time goes.
         whole: False after an environment failed: the step that was broken off is not part of the run.
     """
@@ -72,7 +73,8 @@ class Loop:
         self.replay = empty_replay(envs.spaces, config, folder)
         self.episodes = Episodes(envs.num_envs)
         self.env_steps, self.updates, self.skipped = 0, 0, 0
-        self.batch: Experience | None = None
+        self.skipped_batch: Experience | None = None
+        self._batch: Experience | None = None  # that of the newest update
         self._credit = 0.0  # updates that are due, and a fraction
         self._pending: Pending | None = None
         self._now: tuple[Step, Carry] | None = None  # what was seen last, and what acting remembers of before
@@ -97,13 +99,15 @@ class Loop:
         """Act, do the updates that are due, step the environments and record.
 
         Raises:
+            OSError: there is no room for a record on disk; nothing has happened.
             Exception: an environment's own, when it fails for good; the loop is not `whole` then.
         """
+        self.replay.reserve()
         assert self._now is not None, "begin() comes first"
         (step, carry), newest = self._now, self._pending
         with self.clock.measure("act"):
             acted = self._act(step, carry)
-        updates = self._learn()
+        updates, skipped = self._learn()
         with self.clock.measure("learn"):
             jax.block_until_ready(newest)  # the update that the acting parameters come from
         with self.clock.measure("act"):
@@ -118,7 +122,7 @@ class Loop:
         decisions = int(np.sum(~step.is_last))
         self.env_steps += decisions
         self._earn(decisions)
-        return Progress(self.episodes.add(following), updates)
+        return Progress(self.episodes.add(following), updates, skipped)
 
     def _act(self, step: Step, carry: Carry) -> tuple[Carry, dict[str, jax.Array], Latents]:
         carry = policy_step(self.state.networks, step.observation, step.is_first, carry, dtype=self._dtype)
@@ -138,9 +142,9 @@ class Loop:
         if len(self.replay) >= batch and self.replay.ready():
             self._credit += decisions * self.config.run.train_ratio / batch
 
-    def _learn(self) -> list[UpdateOutput]:
+    def _learn(self) -> tuple[list[UpdateOutput], int]:
         """Send off the updates that are due. Waits for the one before the newest, never for the newest."""
-        outputs = []
+        outputs, skipped = [], self.skipped
         while self._credit >= 1:
             self._credit -= 1
             with self.clock.measure("data"):
@@ -151,10 +155,11 @@ class Loop:
                 self.agent.networks = self.state.networks  # those before are given away
                 jax.block_until_ready(self._pending)
             self._write_back()
-            self._pending, self.batch = Pending(sample.rows, output.latents, output.finite), sample.experience
+            skipped = max(skipped, self.skipped)
+            self._pending, self._batch = Pending(sample.rows, output.latents, output.finite), sample.experience
             self.updates += 1
             outputs.append(output)
-        return outputs
+        return outputs, skipped
 
     def _write_back(self) -> None:
         """Latents of the newest update into replay, where later sequences start from them."""
@@ -164,7 +169,10 @@ class Loop:
             finite = bool(self._pending.finite)
             if finite:
                 self.replay.write_latents(self._pending.rows, *self._pending.latents)
-        self.skipped = 0 if finite else self.skipped + 1
+        if finite:
+            self.skipped = 0
+        else:
+            self.skipped, self.skipped_batch = self.skipped + 1, self._batch
 
     # Saving and continuing: `progress` and `arrays` together with `state` and `replay` are all that a run is.
 

@@ -27,13 +27,27 @@ class Room(NamedTuple):
     name: str
 
 
-def room(home: Home, logdir: Path | None = None) -> Room:
-    """Of the place where replay is kept, at this moment."""
+def room(home: Home, logdir: Path | None = None, *, latents: float = 0.0, keep: int = 1) -> Room:
+    """Of the place where replay is kept, at this moment.
+
+    On a disk checkpoints take more of it than replay itself: records once, latents once in each that is kept and in the
+    one that is being written. What those of this run take already is free to them.
+
+    Args:
+        home: where.
+        logdir: the run's folder, whose disk it is.
+        latents: their share of a record's bytes.
+        keep: checkpoints kept.
+    """
     if home == "memory":
         return Room(free_memory(), 0.8, "the memory that is free")
     if home == "disk":
-        free = shutil.disk_usage(_existing(logdir or Path())).free
-        return Room(free, 0.4, "the disk that is free, as checkpoints hold replay once more")
+        folder = logdir or Path()
+        saved = sum(path.stat().st_size for path in folder.glob("checkpoints/arrays/replay.*"))
+        share = 0.95 / (1 + (1 - latents) + (keep + 1) * latents)
+        return Room(
+            shutil.disk_usage(_existing(folder)).free + saved, share, "the disk, as checkpoints hold replay too"
+        )
     return Room(_free_on_device(), 0.5, "the device's memory that is free, as training needs the rest")
 
 
@@ -51,8 +65,8 @@ def budget(memory: str, room: Room) -> int | None:
     return int(float(match[1]) * UNITS[match[2].upper()])
 
 
-def check(needed_records: int, bytes_per_record: int, memory: str, room: Room) -> None:
-    """That so many records fit, for a run of so many steps; the last record of every episode comes on top.
+def check(needed_records: int, bytes_per_record: int, memory: str, room: Room, *, per_step: int = 1) -> None:
+    """That so many records fit, `per_step` of them for each step; the last record of every episode comes on top.
 
     Raises:
         InputError: they don't; with the numbers, and what would make them fit.
@@ -65,9 +79,9 @@ def check(needed_records: int, bytes_per_record: int, memory: str, room: Room) -
     whose = f"{room.share:.0%} of {room.name}," if memory == "auto" else "the budget"
     raise InputError(
         f"Replay would take at least {in_units(needed)}: {needed_records:,} records of {bytes_per_record:,} bytes, "
-        f"but {whose} is {in_units(allowed)}. Keep fewer with --replay.capacity {fits}, "
-        f"train for at most {fits:,} steps, choose another --replay.home, "
-        f"or allow more with --replay.memory {in_units(needed * 1.01).replace(' ', '')}."
+        f"but {whose} is {in_units(allowed)}. Keep fewer with --replay-capacity {fits}, "
+        f"train for at most {fits // per_step:,} steps, choose another --replay-home, "
+        f"or allow more with --replay-memory {in_units(needed * 1.01).replace(' ', '')}."
     )
 
 

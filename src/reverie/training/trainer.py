@@ -117,16 +117,15 @@ class Trainer:
 
     def _open(self, name: str | None, logdir: Path | None, resume: Resume, quiet: bool, opened: ExitStack) -> None:
         """Everything but the environments: fresh, or as the newest checkpoint has it."""
-        run, replay = self.config.run, self.config.replay
-        if replay.home == "disk" and logdir is None:
+        run = self.config.run
+        if self.config.replay.home == "disk" and logdir is None:
             raise InputError("replay.home is disk, but there is no logdir to keep it in; give one.")
         self.loop = Loop(self._envs, self.config, self._clock, logdir)
         self._display = Display(run.steps, quiet=quiet)
         opened.callback(self._display.close)
         self._envs.tell = self._display.warn
         self._display.note(describe(self.agent, name or "an environment", self.loop.replay, run.steps))
-        held = self.loop.replay.capacity if replay.home == "device" else min(run.steps, replay.capacity)
-        memory.check(held, self.loop.replay.nbytes_per_record, replay.memory, memory.room(replay.home, logdir))
+        self._check_room(logdir)
         _check_resume(resume, logdir)
         for caution in cautions(self.agent):
             self._display.warn(caution)
@@ -144,6 +143,23 @@ class Trainer:
             writer = MetricsWriter(self._folder.path, tensorboard=run.tensorboard, resume_step=self.env_steps)
             opened.callback(writer.close)
         self._report = Report(self._display, writer, self._clock, self.env_steps, self.updates)
+
+    def _check_room(self, logdir: Path | None) -> None:
+        """That replay can grow as large as this run makes it; on a device it is so from the beginning."""
+        config, replay = self.config.replay, self.loop.replay
+        on_device = config.home == "device"
+        memory.check(
+            replay.capacity if on_device else min(self.config.run.steps, config.capacity),
+            replay.nbytes_per_record,
+            config.memory,
+            memory.room(
+                config.home,
+                logdir,
+                latents=replay.nbytes_per_latent / replay.nbytes_per_record,
+                keep=self.config.run.keep,
+            ),
+            per_step=2 if on_device else 1,
+        )
 
     @property
     def agent(self) -> Agent:
@@ -212,11 +228,11 @@ class Trainer:
         self._log(last=True)
 
     def _step(self) -> bool:
-        """A step of the loop; if an environment fails for good, what was learned until then is saved first."""
+        """A step of the loop; if an environment fails for good or replay has no room, the run is saved first."""
         try:
             progress = self.loop.step()
         except Exception as error:
-            if self.loop.whole:
+            if self.loop.whole and not isinstance(error, OSError):
                 raise
             if not _all_finite(self.loop.state.networks):
                 raise self._diverged() from error  # no wonder that the actions were refused
@@ -228,15 +244,15 @@ class Trainer:
             self._report.add(output.metrics, output.finite)
         for value, length in progress.episodes:
             self._report.episode(self.env_steps, value, length)
-        self._check_skipped()
+        self._check_skipped(progress.skipped)
         return True
 
-    def _check_skipped(self) -> None:
-        skipped = self.loop.skipped
-        if skipped >= KEEP_BATCH_AFTER and not self._told_skipped and self._folder and self.loop.batch:
-            kept = self._folder.keep_batch(self.loop.batch)
+    def _check_skipped(self, skipped: int) -> None:
+        """`skipped`: so many updates in a row."""
+        if skipped >= KEEP_BATCH_AFTER and not self._told_skipped and self._folder and self.loop.skipped_batch:
+            kept = self._folder.keep_batch(self.loop.skipped_batch)
             self._display.warn(f"{skipped} updates in a row were skipped; the batch of the last {kept}.")
-        self._told_skipped = skipped >= KEEP_BATCH_AFTER
+        self._told_skipped = self.loop.skipped >= KEEP_BATCH_AFTER
         if skipped >= STOP_AFTER:
             self._save(wait=True)
             raise self._diverged()

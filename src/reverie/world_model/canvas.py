@@ -32,8 +32,8 @@ def canvas_size(shapes: Iterable[tuple[int, int, int]]) -> Size:
     height, width = (max(size[axis] for size in sizes) for axis in (0, 1))
     if min(height, width) > LARGEST:
         raise InputError(
-            f"Images may have at most {LARGEST} pixels on their shorter side; got {height}×{width}. "
-            "Resize them with gymnasium.wrappers.ResizeObservation."
+            f"Images may have at most {LARGEST} pixels on their shorter side, and so may the canvas that all fit on, "
+            f"which is {height}×{width} here. Resize them with gymnasium.wrappers.ResizeObservation."
         )
     return height, width
 
