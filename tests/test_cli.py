@@ -94,6 +94,16 @@ def test_the_curve_example_draws_a_picture(run):
     assert (run / "curve.png").stat().st_size > 1000
 
 
+def test_inspect_and_suites_say_what_there_is(tmp_path):
+    shown = reverie("inspect", "CartPole-v1", "--size", "size12m", cwd=tmp_path).stdout
+    assert "vector: 4 numbers → vector trunk" in shown
+    assert "deter 2048" in shown
+    listed = reverie("suites", cwd=tmp_path).stdout
+    assert "atari100k/pong" in listed
+    assert "dmc_vision" in listed
+    assert not any(tmp_path.iterdir())
+
+
 def test_resume_continues_with_the_runs_own_settings(run):
     result = reverie("resume", "runs/cartpole", "--steps", "100", "--log-every", "0", cwd=run)
     assert result.returncode == 0, result.stderr

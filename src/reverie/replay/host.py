@@ -57,8 +57,8 @@ class File(Memory):
             try:
                 os.posix_fallocate(self._file.fileno(), index * self._stride, self._stride)
             except OSError as error:
-                error.add_note(f"Replay is kept in {self._folder} and needs {self._stride:,} bytes more there.")
-                raise
+                needs = f"replay is kept in {self._folder} and needs {self._stride:,} bytes more there"
+                raise OSError(error.errno, f"{error.strerror}; {needs}") from error
         return self._layout.in_buffer(self._buffer[index * self._stride :], self._num_streams, size)
 
     def prefetch(self, leaf: np.ndarray) -> None:
