@@ -186,11 +186,14 @@ class Suites:
 
         from reverie.envs.suites import SUITES, missing
 
-        table = Table("suite", "what", "example", "install", box=None, pad_edge=False)
-        table.add_row("gym", "whatever is registered with Gymnasium", "CartPole-v1", "installed")
+        table = Table(box=None, pad_edge=False)
+        for column in ("example", "install"):
+            table.add_column(column, no_wrap=True)
+        table.add_column("what")
+        table.add_row("CartPole-v1", "installed", "whatever is registered with Gymnasium")
         for name, suite in SUITES.items():
             how = f"pip install 'reverie[{suite.extra}]'" if missing(name) else "installed"
-            table.add_row(name, suite.about, suite.example, Text(how))
+            table.add_row(suite.example, Text(how), suite.about)
         Console(soft_wrap=True).print(table)
 
 

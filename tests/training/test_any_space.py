@@ -189,7 +189,7 @@ def nested(leaves: st.SearchStrategy) -> st.SearchStrategy:
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(observed=nested(numbers | integers | images), acted=nested(numbers | integers))
 def test_spaces_by_chance(tmp_path_factory, observed, acted):
     assert_round_trip(observed, acted, tmp_path_factory.mktemp("any") / "run")
