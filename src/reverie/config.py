@@ -79,11 +79,10 @@ class ReplayConfig:
     capacity: int = 5_000_000  # records
     batch: int = 16  # B, sequences per update
     length: int = 64  # T, trained steps per sequence; one context record comes on top
-    # Where it is kept: in the host's memory, in files of the logdir for more than that, or beside the model.
+    # Where it is kept: in the host's memory, in a file in the logdir for more than that, or beside the model.
     home: Literal["memory", "disk", "device"] = "memory"
-    memory: str = (
-        "auto"  # what it may take there, such as 8GiB; auto: most of what is free. More is refused at the start
-    )
+    # What it may take there, such as 8GiB; auto: a share of what is free. More is refused at the start.
+    memory: str = "auto"
 
 
 @dataclass(frozen=True)

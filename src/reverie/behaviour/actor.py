@@ -14,7 +14,7 @@ from reverie.nn import Linear, Trunk, columns
 from reverie.ops.events import sum_events
 from reverie.spaces import Continuous, Discrete
 
-NEVER = -1e9  # a logit: the exponential is 0, but 0 times it still is
+NEVER = -1e9  # a logit whose probability is 0; finite, so that 0 times it is 0 in the entropy
 OUTPUT_SCALE = 0.01  # the first policy is close to uniform
 
 
