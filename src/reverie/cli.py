@@ -43,6 +43,8 @@ class Train:
     """Environments stepped side by side; short for --env.envs."""
     keys: str | None = None
     """A regular expression: which observations of a Dict or Tuple are seen and predicted; short for --env.keys."""
+    eval_every: int | None = None
+    """Environment steps between evaluations on environments of their own; short for --run.eval-every."""
     replay_memory: str | None = None
     """What replay may take, such as 8GiB; short for --replay.memory."""
     replay_home: Home | None = None
@@ -64,6 +66,8 @@ class Train:
             config = replace(config, env=replace(config.env, envs=self.envs))
         if self.keys is not None:
             config = replace(config, env=replace(config.env, keys=self.keys))
+        if self.eval_every is not None:
+            config = replace(config, run=replace(config.run, eval_every=self.eval_every))
         replay = {name: getattr(self, f"replay_{name}") for name in ("memory", "home", "capacity")}
         asked = {name: value for name, value in replay.items() if value is not None}
         config = replace(config, replay=replace(config.replay, **asked))
@@ -112,6 +116,8 @@ class Resume:
     """Records that replay keeps from now on."""
     log_every: float | None = None
     """Seconds between metrics."""
+    eval_every: int | None = None
+    """Environment steps between evaluations on environments of their own; 0 for none."""
     checkpoint_every: float | None = None
     """Seconds between checkpoints."""
     keep: int | None = None

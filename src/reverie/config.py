@@ -105,6 +105,8 @@ class RunConfig:
     log_every: float = 5.0  # seconds between metrics
     checkpoint_every: float = 300.0  # seconds between checkpoints
     keep: int = 2  # checkpoints kept
+    eval_every: int = 0  # environment steps between evaluations on environments of their own; 0: never
+    eval_episodes: int = 10  # of each evaluation
     tensorboard: bool = True
 
 
@@ -211,6 +213,8 @@ BOUNDS = MappingProxyType(
         "run.log_every": (0, None),
         "run.checkpoint_every": (0, None),
         "run.keep": (1, None),
+        "run.eval_every": (0, None),
+        "run.eval_episodes": (1, None),
         "seed": (0, 2**31 - 1),
     }
 )

@@ -25,6 +25,7 @@ from reverie.experience import Step
 from reverie.spaces import EVERYTHING, Spaces
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0  # seconds before an environment is made anew; doubles while it fails again
+HELD_OUT = 2**30 + 2**20  # the smallest seed of held-out environments; others go up to 2³⁰ and their number
 
 
 class Environments:
@@ -39,6 +40,7 @@ class Environments:
         num_envs: how many of them.
         seed: where the randomness of all of them comes from. Environment i gets the same seed however many
             there are.
+        held_out: take seeds that no environments have which are not held out: for evaluation beside training.
         processes: step each in a process of its own. Such a process starts afresh, so a script that asks for
             this must keep what it runs under `if __name__ == "__main__":`.
         restarts: how often, in all, an environment that fails is made anew. Its episode ends there, cut off.
@@ -64,6 +66,7 @@ class Environments:
         num_envs: int = 1,
         *,
         seed: int = 0,
+        held_out: bool = False,
         processes: bool = False,
         restarts: int = 0,
         timeout: float | None = None,
@@ -84,7 +87,8 @@ class Environments:
         self.spaces = Spaces(self._workers.observation_space, self._workers.action_space)
         self._actions = batch_space(self._workers.action_space, num_envs)
         self._seed = seed
-        self._seeds: list[int] | None = _seeds(seed, num_envs)
+        self._new_seeds = partial(_seeds, held_out=held_out)
+        self._seeds: list[int] | None = self._new_seeds(seed, num_envs)
         self._timeout = timeout
         self._allowed = 0 if existing else restarts  # what exists can't be made anew
         self._streaks = [0] * num_envs  # failures since the last good step
@@ -105,7 +109,7 @@ class Environments:
         Raises:
             BrokenEnvironmentError: an observation that doesn't fit its space or isn't finite.
         """
-        seeds = self._seeds if seed is None else _seeds(seed, self.num_envs)
+        seeds = self._seeds if seed is None else self._new_seeds(seed, self.num_envs)
         for i in range(self.num_envs):
             self._workers.start(i, "reset", seeds[i] if seeds else None)
         is_first = np.ones(self.num_envs, bool)
@@ -169,7 +173,7 @@ class Environments:
                 raise error
             try:
                 self._workers.restart(index, self._timeout)
-                self._workers.start(index, "reset", _seeds([self._seed, index, self.failures], 1)[0])
+                self._workers.start(index, "reset", self._new_seeds([self._seed, index, self.failures], 1)[0])
                 outcome: Outcome = self._workers.finish(index, self._timeout)
             except Exception as again:
                 error = again
@@ -248,7 +252,8 @@ def _make(index: int, env: EnvLike, keys: str, kwargs: dict[str, Any]) -> Guarde
     return Guarded(make_env(env, **kwargs), index, keys)
 
 
-def _seeds(seed: int | Sequence[int], num_envs: int) -> list[int]:
+def _seeds(seed: int | Sequence[int], num_envs: int, held_out: bool) -> list[int]:
     """Distinct seeds below 2³¹, as old environments want them, that neighbouring run seeds don't share."""
-    base = int(np.random.SeedSequence(seed).generate_state(1)[0]) % 2**30
+    drawn = int(np.random.SeedSequence(seed).generate_state(1)[0])
+    base = HELD_OUT + drawn % 2**29 if held_out else drawn % 2**30
     return [base + i for i in range(num_envs)]

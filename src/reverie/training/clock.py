@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-PARTS = ("env", "act", "data", "learn", "log")
+PARTS = ("env", "act", "data", "learn", "log", "eval")
 
 
 class Clock:

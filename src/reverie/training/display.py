@@ -50,7 +50,7 @@ class Display:
             progress += f" ({left})"
             self._speed = f"{rate:.1f} steps/s, {values['rate/updates']:.2f} updates/s"
             shares = {name[5:]: share for name, share in values.items() if name.startswith("time/")}
-            self._shares = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
+            self._shares = ", ".join(f"{name} {share:.0%}" for name, share in shares.items() if share)
         progress += f", {values['updates']:,.0f} updates"
         recent = f"return {sum(returns) / len(returns):.1f} (last {len(returns)})" if returns else "no episode yet"
         loss = f", loss {values['opt/loss']:.3g}" if "opt/loss" in values else ""

@@ -1,5 +1,6 @@
 """Evaluation: episodes with a fixed policy. May import: `agent`, `envs`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,24 +79,35 @@ def evaluate(
                 f"The agent was trained for {agent.spaces.observation_space} and {agent.spaces.action_space}, but the "
                 f"environment has {environments.spaces.observation_space} and {environments.spaces.action_space}."
             )
-        film = _Film(environments) if video else None
-        result = _play(agent, environments, episodes, seed, deterministic, film)
+        film = Film(environments) if video else None
+        result = play(agent, environments, episodes, seed, deterministic=deterministic, film=film)
+    assert result is not None  # nobody stopped it
     if film is not None and video is not None:
         film.write(Path(video))
     return result
 
 
-def _play(
-    agent: Agent, environments: Environments, episodes: int, seed: int, deterministic: bool, film: "_Film | None"
-) -> Evaluation:
+def play(
+    agent: Agent,
+    environments: Environments,
+    episodes: int,
+    seed: int,
+    *,
+    deterministic: bool = False,
+    film: "Film | None" = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Evaluation | None:
+    """Episodes, spread evenly over environments that are seeded anew; None if it is stopped before all are played."""
     count = environments.num_envs
     wanted = np.array([episodes // count + (i < episodes % count) for i in range(count)])
     finished = np.zeros(count, int)
     returns, lengths = np.zeros(count), np.zeros(count, int)
     result: list[tuple[float, int]] = []
-    step, carry = environments.reset(), initial_carry(agent.networks, count, jax.random.key(seed))
+    step, carry = environments.reset(seed=[seed]), initial_carry(agent.networks, count, jax.random.key(seed))
     dtype = compute_dtype(agent.config.model)
     while np.any(finished < wanted):
+        if stopped():
+            return None
         if film is not None and finished[0] == 0:
             film.take()
         carry = policy_step(
@@ -111,7 +123,7 @@ def _play(
     return Evaluation(tuple(r for r, _ in result), tuple(n for _, n in result))
 
 
-class _Film:
+class Film:
     """Frames of the first environment's first episode."""
 
     def __init__(self, environments: Environments):

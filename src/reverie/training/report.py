@@ -1,4 +1,7 @@
-"""What a run measures on its way, to the terminal and to files. May import: `clock`, `display`, `metrics`."""
+"""What a run measures on its way, to the terminal and to files.
+
+May import: `clock`, `display`, `evaluation`, `metrics`.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,6 +11,7 @@ import numpy as np
 
 from reverie.training.clock import Clock
 from reverie.training.display import Display
+from reverie.training.evaluation import Evaluation
 from reverie.training.metrics import MetricsWriter
 
 
@@ -32,6 +36,13 @@ class Report:
     def episode(self, env_steps: int, value: float, length: int) -> None:
         """An episode that ended."""
         self._to_file(env_steps, {"episode/return": value, "episode/length": float(length)})
+
+    def evaluation(self, env_steps: int, result: Evaluation) -> None:
+        """Episodes that were played beside training."""
+        row = {"return": result.mean, "return_std": result.std, "length": result.mean_length}
+        row |= {"episodes": float(len(result.returns))}
+        self._to_file(env_steps, {f"eval/{name}": value for name, value in row.items()})
+        self._display.note(f"Evaluated at step {env_steps:,}: {result}")
 
     def flush(self) -> None:
         """Bring to disk what was written: before a checkpoint, after which nothing is written twice."""

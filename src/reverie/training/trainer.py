@@ -25,6 +25,7 @@ from reverie.training.episodes import Episodes
 from reverie.training.folder import RunFolder, holds_checkpoint
 from reverie.training.loop import Loop
 from reverie.training.metrics import MetricsWriter
+from reverie.training.periodic import PeriodicEvaluation
 from reverie.training.report import Report
 from reverie.training.signals import stopping
 
@@ -101,6 +102,7 @@ class Trainer:
         self.config, self.interrupted = config, False
         self._clock = Clock()
         self._told_skipped = False
+        self._evaluation = PeriodicEvaluation(env, config, lambda sentence: self._display.warn(sentence))
         with ExitStack() as opened:  # closed at once if one of the next steps fails
             self._envs = Environments(
                 env,
@@ -112,6 +114,7 @@ class Trainer:
                 keys=config.env.keys,
             )
             opened.callback(self._envs.close)
+            opened.callback(self._evaluation.close)
             self._open(env_name(env), Path(logdir) if logdir else None, resume, quiet, opened)
             self._opened = opened.pop_all()
 
@@ -208,6 +211,7 @@ class Trainer:
     def _interrupt(self) -> None:
         self.interrupted = True
         self._envs.cancel()
+        self._evaluation.cancel()
         self._display.note("Stopping: saving the run. Press Ctrl-C again to stop without saving.")
 
     def _run(self, until: Callable[["Trainer"], bool]) -> None:
@@ -215,8 +219,11 @@ class Trainer:
         self._clock.shares()  # opening the run is no part of the first row
         self.loop.begin()
         while self.env_steps < self.config.run.steps and not self.interrupted:
+            before = self.env_steps
             if not self._step():
                 break
+            if self._evaluation.due(before, self.env_steps):
+                self._evaluate()
             if self._clock.elapsed >= self.config.run.log_every:
                 self._log()
                 if until(self):
@@ -246,6 +253,12 @@ class Trainer:
             self._report.episode(self.env_steps, value, length)
         self._check_skipped(progress.skipped)
         return True
+
+    def _evaluate(self) -> None:
+        with self._clock.measure("eval"):
+            result = self._evaluation.play(self.agent)
+        if result is not None:
+            self._report.evaluation(self.env_steps, result)
 
     def _check_skipped(self, skipped: int) -> None:
         """`skipped`: so many updates in a row."""
