@@ -18,7 +18,7 @@ from reverie.config import Config, config_from_dict, config_to_dict
 from reverie.errors import InputError
 from reverie.learner import Learner, Networks, compute_dtype
 from reverie.nn import compute_cast
-from reverie.spaces import Discrete, Spaces
+from reverie.spaces import Discrete, Spaces, choose
 from reverie.storage import DamagedFileError, Store, as_tree, copied, read_arrays, read_newest, write_arrays, write_text
 from reverie.world_model import Latent, WorldModel
 
@@ -101,6 +101,8 @@ class Agent:
             learner = Learner(spaces.observation, spaces.action, self.config)
             networks = jax.jit(learner.init)(Keys.of(self.config.seed).init).networks
         self.networks = networks
+        # What is only predicted need not be there when it acts.
+        self._seen = Spaces(choose(spaces.observation_space, self.config.model.encoder_keys), spaces.action_space)
 
     @property
     def world_model(self) -> WorldModel:
@@ -129,7 +131,8 @@ class Agent:
         """Choose an action.
 
         Args:
-            observation: as the environment gives it, or as a vector environment gives it for the carry's N rows.
+            observation: as the environment gives it, or as a vector environment gives it for the carry's N rows. Keys
+                that the encoder doesn't take may be missing.
             carry: of `initial_carry` or the previous call.
             deterministic: the most likely action instead of a sample.
             is_first: (N,) which rows begin an episode; those forget what came before.
@@ -142,10 +145,10 @@ class Agent:
             ValueError: an observation that doesn't fit the spaces, or a number of rows that isn't the carry's.
         """
         rows = carry.latent.deter.shape[0]
-        single = rows == 1 and self.spaces.is_single(observation)
+        single = rows == 1 and self._seen.is_single(observation)
         if single:
             observation = jax.tree.map(lambda x: np.asarray(x)[None], observation)
-        encoded = self.spaces.encode_observation(observation)
+        encoded = self._seen.encode_observation(observation)
         got = len(next(iter(encoded.values())))
         if got != rows:
             raise InputError(f"Got observations of {got} environments but a carry of {rows}; use initial_carry({got}).")

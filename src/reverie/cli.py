@@ -13,7 +13,7 @@ import tyro
 
 from reverie.config import Config
 from reverie.errors import InputError, ReverieError
-from reverie.presets import DEMO, SIZES, for_suite
+from reverie.presets import DEMO, SIZES, WIDTHS, for_suite
 
 if TYPE_CHECKING:
     from reverie.training import Trainer
@@ -42,7 +42,11 @@ class Train:
     envs: int | None = None
     """Environments stepped side by side; short for --env.envs."""
     keys: str | None = None
-    """A regular expression: which observations of a Dict or Tuple are seen and predicted; short for --env.keys."""
+    """A regular expression: which observations of a Dict or Tuple are taken; short for --env.keys."""
+    encoder_keys: str | None = None
+    """Which of these the policy sees; short for --model.encoder-keys."""
+    decoder_keys: str | None = None
+    """Which of these are predicted; short for --model.decoder-keys."""
     eval_every: int | None = None
     """Environment steps between evaluations on environments of their own; short for --run.eval-every."""
     replay_memory: str | None = None
@@ -57,9 +61,7 @@ class Train:
         from reverie.envs.suites import suite_of
         from reverie.training import train
 
-        config = for_suite(suite_of(self.env), self.config)
-        if self.size is not None:
-            config = replace(config, model=SIZES[self.size])
+        config = _with_model(for_suite(suite_of(self.env), self.config), self)
         if self.train_ratio is not None:
             config = replace(config, run=replace(config.run, train_ratio=self.train_ratio))
         if self.envs is not None:
@@ -84,15 +86,17 @@ class Inspect:
     size: Size | None = None
     """A published model size."""
     keys: str | None = None
-    """A regular expression: which observations of a Dict or Tuple are seen and predicted."""
+    """A regular expression: which observations of a Dict or Tuple are taken."""
+    encoder_keys: str | None = None
+    """Which of these the policy sees."""
+    decoder_keys: str | None = None
+    """Which of these are predicted."""
 
     def __call__(self) -> None:
         from reverie.envs.suites import suite_of
         from reverie.training import inspect
 
-        config = for_suite(suite_of(self.env), Config())
-        if self.size is not None:
-            config = replace(config, model=SIZES[self.size])
+        config = _with_model(for_suite(suite_of(self.env), Config()), self)
         if self.keys is not None:
             config = replace(config, env=replace(config.env, keys=self.keys))
         inspect(self.env, config)
@@ -230,6 +234,16 @@ class Demo:
             "A real task:     reverie train CartPole-v1 --steps 8000 --logdir runs/cartpole\n"
             "Its own script:  examples/act.py"
         )
+
+
+def _with_model(config: Config, asked: Train | Inspect) -> Config:
+    """With the size and the keys that were asked for. A size decides widths, nothing else of the model."""
+    model = config.model
+    if asked.size is not None:
+        model = replace(model, **{width: getattr(SIZES[asked.size], width) for width in WIDTHS})
+    keys: dict[str, Any] = {"encoder_keys": asked.encoder_keys, "decoder_keys": asked.decoder_keys}
+    model = replace(model, **{name: value for name, value in keys.items() if value is not None})
+    return replace(config, model=model)
 
 
 def _reported_often(solved: float, times: int = 3) -> "Callable[[Trainer], bool]":

@@ -24,6 +24,9 @@ class ModelConfig:
     groups: int = 32  # S, latent groups
     blocks: int = 8  # G, blocks of the recurrence
     unimix: float = 0.01  # uniform share in the latent's categoricals
+    # Regular expressions, of the observations that `env.keys` leaves: which the policy sees, and which are predicted.
+    encoder_keys: str = ".*"
+    decoder_keys: str = ".*"
     compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: float32 on CPU, bfloat16 elsewhere
 
 
@@ -90,7 +93,7 @@ class EnvConfig:
     """How environments are stepped."""
 
     envs: int = 4
-    keys: str = ".*"  # a regular expression: which observations of a Dict or Tuple are seen and predicted
+    keys: str = ".*"  # a regular expression: which observations of a Dict or Tuple are taken at all
     processes: bool = False  # one worker process per environment, for slow ones
     restarts: int = 10  # how often, in all, an environment that fails is made anew before the run ends
     timeout: float = 300.0  # seconds after which an environment in a process of its own has failed

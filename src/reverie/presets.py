@@ -19,6 +19,8 @@ def _size(deter: int, hidden: int, classes: int, depth: int, units: int) -> Mode
     return ModelConfig(deter=deter, hidden=hidden, classes=classes, depth=depth, units=units)
 
 
+WIDTHS = ("deter", "hidden", "classes", "depth", "units")  # what a size decides of a model
+
 SIZES = MappingProxyType(
     {
         "size1m": _size(512, 64, 4, 4, 64),

@@ -67,7 +67,7 @@ DECODER_STAGES = 3  # the reference counts the decoder's convolutions from the i
 
 def names(networks: Any) -> list[str]:
     """The reference's name of each leaf, in the order of `jax.tree.leaves(networks)`."""
-    discrete = {name for name, feature in networks.world_model.encoder.features if isinstance(feature, Discrete)}
+    discrete = {name for name, feature in networks.world_model.decoder.features if isinstance(feature, Discrete)}
     paths, _ = jax.tree_util.tree_flatten_with_path(networks)
     return [_name(jax.tree_util.keystr(path).removeprefix("."), discrete) for path, _ in paths]
 

@@ -25,7 +25,7 @@ def normal(*shape: int, seed: int) -> jax.Array:
 def model() -> WorldModel:
     sizes = {"deter": 8, "hidden": 4, "groups": 2, "classes": 3, "blocks": 2, "units": 4, "depth": 2, "unimix": 0.01}
     observations, actions = {"a": Continuous((3,)), "b": Discrete((), 4)}, {"push": Continuous((2,))}
-    return compiled(lambda key: WorldModel(observations, actions, **sizes, key=key))(jax.random.key(0))
+    return compiled(lambda key: WorldModel(observations, observations, actions, **sizes, key=key))(jax.random.key(0))
 
 
 @pytest.fixture(scope="module")

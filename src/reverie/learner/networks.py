@@ -9,7 +9,7 @@ from jaxtyping import PRNGKeyArray
 
 from reverie.behaviour import Actor, Critic
 from reverie.config import ModelConfig
-from reverie.spaces import Continuous, Discrete, Feature
+from reverie.spaces import Continuous, Discrete, Feature, matching
 from reverie.world_model import WorldModel
 
 
@@ -30,7 +30,8 @@ class Networks(eqx.Module):
     ):
         key_model, key_actor, key_critic = jax.random.split(key, 3)
         self.world_model = WorldModel(
-            observations,
+            matching(observations, "model.encoder_keys", config.encoder_keys),
+            matching(observations, "model.decoder_keys", config.decoder_keys),
             actions,
             deter=config.deter,
             hidden=config.hidden,

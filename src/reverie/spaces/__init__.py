@@ -17,7 +17,7 @@ and one in `saving`.
 
 from reverie.spaces.features import DTYPES, Continuous, Discrete, Feature, Image
 from reverie.spaces.kinds import UnsupportedSpaceError
-from reverie.spaces.leaves import EVERYTHING, choose, restrict
+from reverie.spaces.leaves import EVERYTHING, choose, matching, restrict
 from reverie.spaces.spaces import Spaces
 
 __all__ = [
@@ -30,5 +30,6 @@ __all__ = [
     "Spaces",
     "UnsupportedSpaceError",
     "choose",
+    "matching",
     "restrict",
 ]

@@ -58,10 +58,7 @@ def choose(space: gym.Space[Any], keys: str) -> gym.Space[Any]:
         InputError: `keys` is no regular expression.
         UnsupportedSpaceError: none matches.
     """
-    try:
-        pattern = re.compile(keys)
-    except re.error as error:
-        raise InputError(f"keys must be a regular expression, got {keys!r}: {error}") from error
+    pattern = _compiled("keys", keys)
     if not isinstance(space, spaces.Dict | spaces.Tuple) or keys == EVERYTHING:
         return space
     chosen = _choose(space, pattern, ())
@@ -69,6 +66,26 @@ def choose(space: gym.Space[Any], keys: str) -> gym.Space[Any]:
         there = ", ".join(join(path) for path, _ in _walk("observation", space, ()))
         raise UnsupportedSpaceError(f"no observation matches the keys {keys!r}; there are {there}")
     return chosen
+
+
+def matching(features: Mapping[str, Feature], setting: str, keys: str) -> dict[str, Feature]:
+    """The features with keys that the whole regular expression matches; `setting` says where it comes from.
+
+    Raises:
+        InputError: `keys` is no regular expression, or matches none.
+    """
+    pattern = _compiled(setting, keys)
+    found = {key: feature for key, feature in features.items() if pattern.fullmatch(key)}
+    if not found:
+        raise InputError(f"{setting} is {keys!r}, which matches no observation; there are {', '.join(features)}")
+    return found
+
+
+def _compiled(setting: str, keys: str) -> re.Pattern[str]:
+    try:
+        return re.compile(keys)
+    except re.error as error:
+        raise InputError(f"{setting} must be a regular expression, got {keys!r}: {error}") from error
 
 
 def _choose(space: Any, pattern: re.Pattern[str], path: Path) -> Any:

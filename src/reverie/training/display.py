@@ -20,7 +20,9 @@ from reverie.presets import SUITES
 from reverie.replay import Replay
 from reverie.spaces import Continuous, Discrete, Feature, Image
 from reverie.training.memory import in_units
+from reverie.world_model import WorldModel
 from reverie.world_model.canvas import canvas_size
+from reverie.world_model.inputs import image_features
 
 
 class Display:
@@ -83,13 +85,9 @@ def describe(agent: Agent, env: str, replay: Replay, steps: int) -> Table:
     config, spaces = agent.config, agent.spaces
     table = _grid([])
     table.title, table.title_justify = f"Reverie · {env}", "left"
-    images = {key: feature.shape for key, feature in spaces.observation.items() if isinstance(feature, Image)}
-    canvas = canvas_size(images.values()) if images else (0, 0)
+    ways = _ways(agent.world_model)
     for key, feature in spaces.observation.items():
-        way = "vector trunk"
-        if isinstance(feature, Image):
-            way = "convolutions" if feature.shape[:2] == canvas else f"convolutions, on {canvas[0]}×{canvas[1]}"
-        table.add_row("observes", f"{key}: {_feature(feature)} → {way}")
+        table.add_row("observes", f"{key}: {_feature(feature)} → {ways.get(key, 'neither seen nor predicted')}")
     for key, feature in spaces.action.items():
         head = "categorical" if isinstance(feature, Discrete) else "bounded normal"
         table.add_row("acts", f"{key}: {_feature(feature)} → {head}")
@@ -131,6 +129,21 @@ def describe(agent: Agent, env: str, replay: Replay, steps: int) -> Table:
     return table
 
 
+def _ways(model: WorldModel) -> dict[str, str]:
+    """What becomes of each observation: how it is seen, and predicted where that isn't so of all alike."""
+    seen, predicted = dict(model.encoder.features), dict(model.decoder.features)
+    images = image_features(seen)
+    canvas = canvas_size(feature.shape for feature in images.values()) if images else (0, 0)
+    ways = dict.fromkeys(predicted, "predicted, not seen")
+    for key, feature in seen.items():
+        ways[key] = "vector trunk"
+        if isinstance(feature, Image):
+            ways[key] = "convolutions" if feature.shape[:2] == canvas else f"convolutions, on {canvas[0]}×{canvas[1]}"
+        if key not in predicted:
+            ways[key] += "; not predicted"
+    return ways
+
+
 def cautions(agent: Agent) -> list[str]:
     """What a user should know before waiting for a run."""
     found = []
@@ -138,6 +151,8 @@ def cautions(agent: Agent) -> list[str]:
         found.append(
             'this runs on the CPU although there is a GPU; install JAX for it with pip install "reverie[gpu]".'
         )
+    if unused := [key for key in agent.spaces.observation if key not in _ways(agent.world_model)]:
+        found.append(f"neither seen nor predicted, but kept in replay: {', '.join(unused)}; leave out with env.keys.")
     ratio, usual = agent.config.run.train_ratio, RunConfig().train_ratio
     if not usual / 16 <= ratio <= usual * 4:  # the paper's own go from 32 to 1024
         far = "rarely, which wastes data" if ratio < usual else "very often, which takes long and may overfit"

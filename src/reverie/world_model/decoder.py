@@ -17,10 +17,11 @@ from reverie.world_model.inputs import flat_size, image_features, vector_feature
 
 
 class Decoder(eqx.Module):
-    """One output per observation key."""
+    """One output per key that is predicted."""
 
     vectors: "VectorDecoder | None"
     images: "ImageDecoder | None"
+    features: tuple[tuple[str, Feature], ...] = eqx.field(static=True)
 
     def __init__(
         self,
@@ -33,6 +34,7 @@ class Decoder(eqx.Module):
         depth: int,
         key: PRNGKeyArray,
     ):
+        self.features = tuple(sorted(features.items()))
         key_vectors, key_images = jax.random.split(key)
         vectors, images = vector_features(features), image_features(features)
         self.vectors = VectorDecoder(vectors, deter + stoch, units, key=key_vectors) if vectors else None

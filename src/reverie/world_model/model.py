@@ -32,6 +32,9 @@ class WorldModel(eqx.Module):
     """Encoder, RSSM, decoder and the reward and continue heads.
 
     Everything is public: `encoder(observation)`, `rssm.observe`, `imagine`, `decode`, `reward`, `cont`.
+
+    What is `encoded` is seen, what is `decoded` is predicted. Mostly that is the same; what is only decoded shapes the
+    latent without being needed for acting.
     """
 
     encoder: Encoder
@@ -43,7 +46,8 @@ class WorldModel(eqx.Module):
 
     def __init__(
         self,
-        observations: Mapping[str, Feature],
+        encoded: Mapping[str, Feature],
+        decoded: Mapping[str, Feature],
         actions: Mapping[str, Continuous | Discrete],
         *,
         deter: int,
@@ -59,7 +63,7 @@ class WorldModel(eqx.Module):
         keys = jax.random.split(key, 5)
         stoch = groups * classes
         self.actions = tuple(sorted(actions.items()))
-        self.encoder = Encoder(observations, units=units, depth=depth, key=keys[0])
+        self.encoder = Encoder(encoded, units=units, depth=depth, key=keys[0])
         self.rssm = RSSM(
             deter=deter,
             hidden=hidden,
@@ -71,9 +75,7 @@ class WorldModel(eqx.Module):
             unimix=unimix,
             key=keys[1],
         )
-        self.decoder = Decoder(
-            observations, deter=deter, stoch=stoch, blocks=blocks, units=units, depth=depth, key=keys[2]
-        )
+        self.decoder = Decoder(decoded, deter=deter, stoch=stoch, blocks=blocks, units=units, depth=depth, key=keys[2])
         self.reward_head = RewardHead(deter + stoch, units, key=keys[3])
         self.continue_head = ContinueHead(deter + stoch, units, key=keys[4])
 
@@ -102,7 +104,7 @@ class WorldModel(eqx.Module):
         return self.rssm.imagine(latent, self.encode_actions(action), key)
 
     def decode(self, latent: Latent) -> dict[str, Output]:
-        """One output per observation key; `.prediction()` gives images in [0, 1] and vectors in symlog space."""
+        """One output per decoded key; `.prediction()` gives images in [0, 1] and vectors in symlog space."""
         return self.decoder(latent.deter, latent.flat_stoch)
 
     def reward(self, latent: Latent) -> TwoHot:
