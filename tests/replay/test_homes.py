@@ -233,3 +233,68 @@ def test_records_on_disk_take_no_memory_that_the_system_cannot_have_back(tmp_pat
     assert done.returncode == 0, done.stderr
     taken, held = map(int, done.stdout.split())
     assert taken < held / 10
+
+
+def uneven(replay: Replay, seed: int, steps: int) -> tuple[list[Sample], list[list[float]]]:
+    """As `live`, with streams of which one seldom advances; also the rewards that each was given."""
+    rng, samples, given = np.random.default_rng(seed), list[Sample](), [list[float]() for _ in range(ENVS)]
+    for _ in range(steps):
+        record, which = random_record(rng), rng.random(ENVS) < [1, 0.3]
+        replay.add(record, which)
+        for stream in np.flatnonzero(which):
+            given[stream].append(float(record.reward[stream]))
+        if replay.ready():
+            samples.append(replay.sample(BATCH))
+            deter = rng.integers(0, 99, (BATCH, SEQUENCE - 1, DETER)).astype(np.float32)
+            stoch = rng.integers(0, 99, (BATCH, SEQUENCE - 1, STOCH)).astype(np.uint8)
+            replay.write_latents(samples[-1].rows, deter, stoch)
+    return samples, given
+
+
+@pytest.mark.parametrize("home", ["memory", "disk", "device"])
+def test_streams_need_not_advance_together(tmp_path, home):
+    plain, other = make("memory", tmp_path), make(home, tmp_path)
+    samples, given = uneven(other, 0, 60)
+    assert len(given[1]) < 30 < len(given[0])
+    for sample in samples:
+        for row, (stream, first) in enumerate(zip(*sample.rows, strict=True)):
+            expected = given[stream][first : first + SEQUENCE]
+            assert sample.experience.reward[row].tolist() == expected
+    assert len(other) == min(17, len(given[0])) + min(17, len(given[1]))
+    assert {0, 1} == {int(stream) for sample in samples for stream in sample.rows.stream}
+    assert_equal(uneven(plain, 0, 60)[0], samples)
+    assert_equal(contents(other), contents(plain))
+
+
+@pytest.mark.parametrize("home", ["memory", "device"])
+@pytest.mark.parametrize("length", [17, 11])
+def test_uneven_streams_are_restored(tmp_path, home, length):
+    original, resumed = make("memory", tmp_path), make(home, tmp_path, length=length)
+    uneven(original, 0, 24)  # the second stream has not been around yet
+    assert resumed.restore(original.state(), contents(original).__getitem__) == (length == 17)
+    for stream, (oldest, count) in enumerate(zip(resumed._streams.oldest, resumed._streams.count, strict=True)):
+        assert oldest == max(original._streams.oldest[stream], count - length)
+        where = np.array([stream]), np.array([oldest]), int(count - oldest)
+        assert_equal(resumed._streams.read(*where), original._streams.read(*where))
+    if length == 17:
+        assert_equal(uneven(resumed, 1, 25)[0], uneven(original, 1, 25)[0])
+
+
+def test_a_state_of_streams_that_advanced_together_may_have_one_number_for_all(tmp_path):
+    original, resumed = make("memory", tmp_path), make("memory", tmp_path)
+    live(original, 0, 40)
+    state = original.state()
+    assert state["count"] == [40, 40]
+    state |= {"count": 40, "oldest": state["oldest"][0]}
+    assert resumed.restore(state, contents(original).__getitem__)
+    assert_equal(live(resumed, 1, 25), live(original, 1, 25))
+
+
+def test_of_complete_sequences_the_stream_that_went_on_furthest_comes_first(tmp_path):
+    replay = make("memory", tmp_path)
+    rng = np.random.default_rng(0)
+    for step in range(2 * SEQUENCE):
+        replay.add(random_record(rng), np.array([step % 2 == 0, True]))
+    stream, first = replay.sample(3).rows
+    # The second holds twice as many records: two sequences of it are as many steps old as the one of the first.
+    assert list(zip(stream.tolist(), first.tolist(), strict=True)) == [(1, 0), (1, 4), (0, 0)]

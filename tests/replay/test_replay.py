@@ -424,7 +424,7 @@ def test_no_sample_before_a_whole_sequence() -> None:
     replay = make(2, 10, 4, 3)
     assert not replay.ready()
     assert replay.num_sequences == 0
-    with pytest.raises(RuntimeError, match=r"each stream holds 3 records and a sequence needs 4"):
+    with pytest.raises(RuntimeError, match=r"streams hold 3 records at most and a sequence needs 4"):
         replay.sample(1)
     fill(replay, 2, range(3, 4))
     assert replay.ready()

@@ -39,9 +39,9 @@ class DeviceStreams(Streams):
         leaves, like = self._layout.named(self._rings), self._layout.named(self._like)
         return {name: np.array(leaves[name][:, slots]).view(like[name].dtype) for name in self._names(kind)}
 
-    def _put(self, index: int, slots: slice, records: Experience) -> None:
+    def _put(self, slots: np.ndarray, records: Experience) -> None:
         self.reserve()
-        self._rings = _overwrite(self._rings, jax.tree.map(_bits, records), index * self.segment + slots.start)
+        self._rings = _overwrite(self._rings, jax.tree.map(_bits, records), slots)
 
     def reserve(self) -> None:
         if self._rings is None:
@@ -51,17 +51,17 @@ class DeviceStreams(Streams):
     def _put_latents(self, stream: np.ndarray, first: np.ndarray, deter: Array, stoch: Array) -> None:
         times = first[:, None] + np.arange(deter.shape[1])
         # A scatter's order is not defined, so of several writes to a record only the last is left in.
-        _, last = np.unique((stream[:, None] * (self.count + 1) + times).ravel()[::-1], return_index=True)
+        _, last = np.unique((stream[:, None] * (self.count.max() + 1) + times).ravel()[::-1], return_index=True)
         lasting = np.zeros(times.size, bool)
         lasting[times.size - 1 - last] = True
-        slots = np.where(lasting.reshape(times.shape) & (times >= self.oldest), times % self.length, self.length)
+        slots = self._slots(times, lasting.reshape(times.shape) & (times >= self.oldest[stream][:, None]))
         kept = {"deter": self._rings.deter, "stoch": self._rings.stoch}
         new = {"deter": deter, "stoch": stoch}
         like = {"deter": self._like.deter, "stoch": self._like.stoch}
         self._rings = self._rings._replace(**_scatter(kept, new, like, stream[:, None], slots))
 
-    def _end(self, time: int, streams: np.ndarray) -> None:
-        self._rings = self._rings._replace(is_last=_mark(self._rings.is_last, streams, time % self.length))
+    def _end(self, slots: np.ndarray) -> None:
+        self._rings = self._rings._replace(is_last=_mark(self._rings.is_last, slots))
 
 
 def _bits(x: Any) -> Any:
@@ -74,8 +74,10 @@ def _gather(rings: Any, like: Any, stream: jax.Array, slots: jax.Array) -> Any:
 
 
 @partial(jax.jit, donate_argnums=0)
-def _overwrite(rings: Any, records: Any, slot: int | jax.Array) -> Any:
-    return jax.tree.map(lambda leaf, x: jax.lax.dynamic_update_slice_in_dim(leaf, x, slot, 1), rings, records)
+def _overwrite(rings: Any, records: Any, slots: jax.Array) -> Any:
+    """Records (N, time, ...) into slots (N, time); those beyond the end are dropped."""
+    streams = jnp.arange(slots.shape[0])[:, None]
+    return jax.tree.map(lambda leaf, x: leaf.at[streams, slots].set(x, mode="drop"), rings, records)
 
 
 @partial(jax.jit, donate_argnums=0)
@@ -89,5 +91,5 @@ def _scatter(kept: Any, new: Any, like: Any, stream: jax.Array, slots: jax.Array
 
 
 @partial(jax.jit, donate_argnums=0)
-def _mark(is_last: jax.Array, streams: jax.Array, slot: int | jax.Array) -> jax.Array:
-    return is_last.at[:, slot].max(streams)
+def _mark(is_last: jax.Array, slots: jax.Array) -> jax.Array:
+    return is_last.at[jnp.arange(slots.shape[0]), slots].set(True, mode="drop")

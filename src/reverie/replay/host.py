@@ -25,7 +25,7 @@ class Memory:
 
     def allocate(self, index: int, size: int) -> Experience:
         """A segment of `size` slots, leaves (N, size, ...)."""
-        return self._layout.empty(self._num_streams, size)
+        return self._layout.zeros(self._num_streams, size)  # a checkpoint of streams that differ in length has gaps
 
     def prefetch(self, leaf: np.ndarray) -> None:
         """A part of a segment's leaf is about to be read."""
@@ -82,7 +82,8 @@ class HostStreams(Streams):
         return sum(leaf.nbytes for leaf in jax.tree.leaves(self._segments))
 
     def reserve(self) -> None:
-        self._allocate(self.count % self.length // self.segment)
+        for index in np.unique(self.count % self.length // self.segment).tolist():
+            self._allocate(index)
 
     def read(self, stream: np.ndarray, first: np.ndarray, time: int) -> Experience:
         into = self._layout.empty(len(first), time)
@@ -100,11 +101,14 @@ class HostStreams(Streams):
         leaves = self._layout.named(self._segments[index])
         return {name: leaves[name][:, : self._written(index)].copy() for name in self._names(kind)}
 
-    def _put(self, index: int, slots: slice, records: Experience) -> None:
-        self._allocate(index)
-        stored = self._segments[index]
-        for target, source in zip(jax.tree.leaves(stored), jax.tree.leaves(records), strict=True):
-            target[:, slots] = source
+    def _put(self, slots: np.ndarray, records: Experience) -> None:
+        segments, places = np.divmod(slots, self.segment)
+        for index in np.unique(segments[slots < self.length]).tolist():
+            self._allocate(index)
+            rows = np.nonzero((segments == index) & (slots < self.length))
+            where = rows[0], places[rows]
+            for target, source in zip(jax.tree.leaves(self._segments[index]), jax.tree.leaves(records), strict=True):
+                target[where] = source[rows]
 
     def _allocate(self, index: int) -> None:
         if index not in self._segments:
@@ -114,11 +118,12 @@ class HostStreams(Streams):
     def _put_latents(self, stream: np.ndarray, first: np.ndarray, deter: Array, stoch: Array) -> None:
         deter, stoch, time = np.asarray(deter), np.asarray(stoch), deter.shape[1]
         for row, (owner, begin) in enumerate(zip(stream.tolist(), first.tolist(), strict=True)):
-            gone = max(0, self.oldest - begin)
+            gone = max(0, int(self.oldest[owner]) - begin)
             for index, slots, part in self._runs(begin + gone, begin + time):
                 self._segments[index].deter[owner, slots] = deter[row, gone:][part]
                 self._segments[index].stoch[owner, slots] = stoch[row, gone:][part]
 
-    def _end(self, time: int, streams: np.ndarray) -> None:
-        for index, slots, _ in self._runs(time, time + 1):
-            self._segments[index].is_last[:, slots] |= streams[:, None]
+    def _end(self, slots: np.ndarray) -> None:
+        for stream in np.flatnonzero(slots < self.length).tolist():
+            index, place = divmod(int(slots[stream]), self.segment)
+            self._segments[index].is_last[stream, place] = True

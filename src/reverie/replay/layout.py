@@ -39,6 +39,10 @@ class Layout:
         leaves = [np.empty((*leading, *shape), dtype) for shape, dtype in self._leaves]
         return self._structure.unflatten(leaves)
 
+    def zeros(self, *leading: int) -> Experience:
+        """Records of zeros, leaves (*leading, ...); they too take up memory only where written to."""
+        return self._structure.unflatten([np.zeros((*leading, *shape), dtype) for shape, dtype in self._leaves])
+
     def nbytes_in_buffer(self, *leading: int) -> int:
         """What `in_buffer` needs."""
         return self._offsets(*leading)[-1]

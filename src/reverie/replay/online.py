@@ -7,7 +7,7 @@ import numpy as np
 
 
 class OnlineQueue:
-    """Hands out the sequences of N streams in the order in which they were completed, each exactly once.
+    """Hands out the sequences of N streams as they are completed, each exactly once.
 
     A sequence is one context record and the T = `sequence` - 1 records that are trained on. The last record
     of one sequence is the context of the next, and that is all they share: the trained records tile the
@@ -20,17 +20,19 @@ class OnlineQueue:
         self._sequence = sequence
         self.contexts = np.zeros(num_streams, np.int64)
 
-    def take(self, limit: int, oldest: int, count: int) -> list[tuple[int, int]]:
-        """At most `limit` sequences within `oldest` ≤ id < `count`, each as its stream and its first id.
+    def take(self, limit: int, oldest: np.ndarray, count: np.ndarray) -> list[tuple[int, int]]:
+        """At most `limit` sequences within `oldest` ≤ id < `count`, both (N,), each as its stream and its first id.
 
-        Sequences that begin before `oldest` have been overwritten; they are dropped.
+        Of several that are complete, first comes the one whose stream has gone on furthest since it began; where
+        streams advance together, that is the order of completion. Sequences that begin before `oldest` have been
+        overwritten; they are dropped.
         """
         trained = self._sequence - 1
         overwritten = np.maximum(oldest - self.contexts, 0)
         self.contexts += -(-overwritten // trained) * trained  # rounded up, to stay on the tiling
         taken: list[tuple[int, int]] = []
-        while len(taken) < limit and self.contexts.min() + self._sequence <= count:
-            stream = int(self.contexts.argmin())
+        while len(taken) < limit and (count - self.contexts).max() >= self._sequence:
+            stream = int((count - self.contexts).argmax())
             taken.append((stream, int(self.contexts[stream])))
             self.contexts[stream] += trained
         return taken

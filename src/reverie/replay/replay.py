@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import jax
 import numpy as np
 
 from reverie.experience import Experience
@@ -89,7 +88,7 @@ class Replay:
 
     def __len__(self) -> int:
         """Records held, over all streams."""
-        return self._num_envs * self._streams.held
+        return int(self._streams.held.sum())
 
     @property
     def capacity(self) -> int:
@@ -99,15 +98,16 @@ class Replay:
     @property
     def num_sequences(self) -> int:
         """Start positions to draw from, over all streams: the windows of T + 1 records that are held."""
-        return self._num_envs * self._starts
+        return int(self._starts.sum())
 
     @property
-    def _starts(self) -> int:
-        return max(0, self._streams.held - self._sequence + 1)
+    def _starts(self) -> np.ndarray:
+        """Of each stream, (N,)."""
+        return np.maximum(0, self._streams.held - self._sequence + 1)
 
     def ready(self) -> bool:
         """Whether a sample, of any batch size, can be drawn."""
-        return self._starts > 0
+        return self.num_sequences > 0
 
     @property
     def nbytes_per_record(self) -> int:
@@ -137,8 +137,8 @@ class Replay:
         """
         self._streams.reserve()
 
-    def add(self, record: Experience) -> None:
-        """Appends one record to each stream, leaves (N, ...).
+    def add(self, record: Experience, which: np.ndarray | None = None) -> None:
+        """Appends one record to each stream, leaves (N, ...), or to those alone of `which`, (N,) bool.
 
         Where an episode begins though the one before has not ended, the environment was restarted: the record
         before is marked `is_last`, so that no return is carried across. Its `is_terminal` stays.
@@ -146,7 +146,8 @@ class Replay:
         Raises:
             ValueError: where keys, shape or dtype of a leaf differ from the template's, naming the leaf.
         """
-        self._streams.append(self._layout.check(record, self._num_envs))
+        everywhere = np.ones(self._num_envs, bool)
+        self._streams.append(self._layout.check(record, self._num_envs), everywhere if which is None else which)
 
     def sample(self, batch: int) -> Sample:
         """Draws B = `batch` sequences: first those of the online queue, then uniformly over all starts.
@@ -154,11 +155,11 @@ class Replay:
         Returns arrays that are allocated anew each time: a device may still be reading the ones before.
 
         Raises:
-            RuntimeError: where a stream holds fewer than T + 1 records.
+            RuntimeError: where every stream holds fewer than T + 1 records.
         """
         if not self.ready():
             raise RuntimeError(
-                f"Nothing to sample yet: each stream holds {self._streams.held} records and a sequence needs "
+                f"Nothing to sample yet: streams hold {self._streams.held.max()} records at most and a sequence needs "
                 f"{self._sequence}. Add more before sampling; ready() tells when."
             )
         rows = self._draw(batch)
@@ -168,9 +169,11 @@ class Replay:
         oldest, count = self._streams.oldest, self._streams.count
         fresh = self._online.take(batch, oldest, count) if self._online else []
         uniform = self._generator.integers(self.num_sequences, size=batch - len(fresh))
-        stream, start = np.divmod(uniform, self._starts)
+        ends = np.cumsum(self._starts)
+        stream = np.searchsorted(ends, uniform, side="right")
+        start = uniform - (ends - self._starts)[stream]
         fresh_stream, fresh_first = np.array(fresh, np.int64).reshape(-1, 2).T
-        return Rows(np.concatenate([fresh_stream, stream]), np.concatenate([fresh_first, oldest + start]))
+        return Rows(np.concatenate([fresh_stream, stream]), np.concatenate([fresh_first, oldest[stream] + start]))
 
     def write_latents(self, rows: Rows, deter: Array, stoch: Array) -> None:
         """Stores the latents that an update computed for a sample, for later sequences to start from.
@@ -199,8 +202,8 @@ class Replay:
             "num_envs": self._num_envs,
             "length": self._streams.length,
             "segment": self._streams.segment,
-            "oldest": self._streams.oldest,
-            "count": self._streams.count,
+            "oldest": self._streams.oldest.tolist(),
+            "count": self._streams.count.tolist(),
             "generator": _pack_generator(self._generator),
             "online": self._online.contexts.tolist() if self._online else None,
         }
@@ -238,24 +241,25 @@ class Replay:
                 f"The saved replay has {saved} streams, this one has {self._num_envs}. "
                 f"Restore with num_envs={saved}, or start with an empty replay."
             )
-        length, segment, oldest, count = (int(state[name]) for name in ("length", "segment", "oldest", "count"))
-        if not (segment > 0 and 0 <= oldest <= count <= oldest + length):
+        length, segment = int(state["length"]), int(state["segment"])
+        # Where all streams advance together, earlier versions wrote one number for them.
+        oldest, count = (np.broadcast_to(np.array(state[name], np.int64), saved) for name in ("oldest", "count"))
+        if not (segment > 0 and np.all((oldest >= 0) & (oldest <= count) & (count <= oldest + length))):
             raise ValueError(f"The saved replay's counters can't be: {length=}, {segment=}, {oldest=}, {count=}.")
         streams = self._new_streams()
-        kept = max(oldest, count - streams.length)
-        for index in np.unique(np.arange(oldest, count) % length // segment).tolist():
-            records = self._read(read, index, min(min(count, length) - index * segment, segment))
-            slots = index * segment + np.arange(records.reward.shape[1])
-            ids = count - 1 - (count - 1 - slots) % length  # the newest with this slot
-            for run in np.split(np.flatnonzero(ids >= kept), np.flatnonzero(np.diff(ids[ids >= kept]) != 1) + 1):
-                if len(run):
-                    streams.write(int(ids[run[0]]), _slots(records, slice(run[0], run[-1] + 1)))
-        streams.oldest = oldest
+        kept = np.maximum(oldest, count - streams.length)[:, None]
+        last = count[:, None] - 1
+        for begin in range(0, min(int(count.max()), length), segment):
+            slots = begin + np.arange(min(segment, min(int(count.max()), length) - begin))
+            ids = last - (last - slots) % length  # the newest with this slot
+            if (ids >= kept).any():
+                streams.write(ids, ids >= kept, self._read(read, begin // segment, len(slots)))
+        streams.oldest = oldest.copy()
         streams.advance(count)
         generator = _unpack_generator(state["generator"])
         if self._online:
             online = state["online"]
-            self._online.contexts[:] = max(0, count - 1) if online is None else online
+            self._online.contexts[:] = np.maximum(0, count - 1) if online is None else online
         self._streams, self._generator = streams, generator
         return (length, segment) == (streams.length, streams.segment)
 
@@ -279,10 +283,6 @@ def _streams(home: Home, folder: Path | None, layout: Layout, num_envs: int, len
     if folder is None:
         raise ValueError("A replay on disk needs a folder for its file.")
     return HostStreams(layout, num_envs, length, segment, File(layout, num_envs, length, segment, folder))
-
-
-def _slots(records: Experience, slots: slice) -> Experience:
-    return jax.tree.map(lambda leaf: leaf[:, slots], records)
 
 
 def _pack_generator(generator: np.random.Generator) -> list[int]:

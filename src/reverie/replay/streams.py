@@ -4,7 +4,7 @@ May import: `experience`, `layout`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import jax
 import numpy as np
@@ -19,10 +19,10 @@ LATENT_LEAVES = ("deter", "stoch")
 
 
 class Streams(ABC):
-    """N rings of `length` records that advance together, so that one counter serves all of them.
+    """N rings of `length` records, each with counters of its own: environments need not advance together.
 
     A record is known by its stream and its id: how many records the stream had seen before it. Ids never
-    repeat, so `oldest` ≤ id < `count` says whether a record is still held. Record `id` stands in slot
+    repeat, so `oldest` ≤ id < `count`, both (N,), says whether a record is still held. Record `id` stands in slot
     `id % length`; slots are counted in segments of `segment`, the pieces of a checkpoint.
     """
 
@@ -30,46 +30,47 @@ class Streams(ABC):
         self.length = length
         self.segment = segment
         self.changed: dict[tuple[int, str], int] = {}  # (segment, LATENTS or RECORDS) → the last write to it
-        self.oldest = 0
-        self.count = 0
+        self.oldest = np.zeros(num_streams, np.int64)
+        self.count = np.zeros(num_streams, np.int64)
         self._layout = layout
         self._num_streams = num_streams
         self._changes = 0  # counts writes
 
     @property
-    def held(self) -> int:
-        """Records held per stream."""
+    def held(self) -> np.ndarray:
+        """Records that each stream holds, (N,)."""
         return self.count - self.oldest
 
-    def append(self, record: Experience) -> None:
-        """Adds one record to each stream, leaves (N, ...), in place of its oldest one if the ring is full.
+    def append(self, record: Experience, which: np.ndarray) -> None:
+        """Adds one record, leaves (N, ...), to the streams of `which`, (N,) bool; to full ones instead of the oldest.
 
         Where it begins an episode, the record before is marked as the last of its own.
         """
-        if self.held and record.is_first.any():
-            self._end(self.count - 1, record.is_first)
-            self._touch(self.count - 1, self.count, RECORDS)
-        self.write(self.count, jax.tree.map(lambda leaf: leaf[:, None], record))
-        self.advance(self.count + 1)
+        cut_off = which & record.is_first & (self.held > 0)
+        if cut_off.any():
+            slots = self._slots(self.count - 1, cut_off)
+            self._end(slots)
+            self._touch(slots, RECORDS)
+        self.write(self.count[:, None], which[:, None], jax.tree.map(lambda leaf: leaf[:, None], record))
+        self.advance(self.count + which)
 
-    def advance(self, count: int) -> None:
-        """Declares all records before id `count` written."""
+    def advance(self, count: np.ndarray) -> None:
+        """Declares all records before the ids `count`, (N,), written."""
         self.count = count
-        self.oldest = max(self.oldest, count - self.length)
+        self.oldest = np.maximum(self.oldest, count - self.length)
 
-    def write(self, first: int, records: Experience) -> None:
-        """Stores records, leaves (N, time, ...), under the ids from `first` on; the counters stay."""
-        stop = first + records.reward.shape[1]
-        for index, slots, part in self._runs(first, stop):
-            self._put(index, slots, jax.tree.map(lambda leaf, part=part: leaf[:, part], records))
-        self._touch(first, stop, *KINDS)
+    def write(self, ids: np.ndarray, which: np.ndarray, records: Experience) -> None:
+        """Stores those of the records, leaves (N, time, ...), that `which`, (N, time), says; the counters stay."""
+        slots = self._slots(ids, which)
+        self._put(slots, records)
+        self._touch(slots, *KINDS)
 
     def write_latents(self, stream: np.ndarray, first: np.ndarray, deter: Array, stoch: Array) -> None:
         """Stores latents, (B, T, ...), of the records from ids `first` (B,) on; not of those that are gone."""
         self._put_latents(stream, first, deter, stoch)
         stop = first + deter.shape[1]
-        for begin, end in zip(np.maximum(first, self.oldest).tolist(), stop.tolist(), strict=True):
-            self._touch(begin, end, LATENTS)
+        for begin, end in zip(np.maximum(first, self.oldest[stream]).tolist(), stop.tolist(), strict=True):
+            self._declare((index for index, _, _ in self._runs(begin, end)), LATENTS)
 
     @abstractmethod
     def reserve(self) -> None:
@@ -89,28 +90,36 @@ class Streams(ABC):
         """The latents of a segment, or the rest of its records, where ever written: leaves (N, slots, ...)."""
 
     @abstractmethod
-    def _put(self, index: int, slots: slice, records: Experience) -> None:
-        """Stores records, leaves (N, slots, ...), in a segment."""
+    def _put(self, slots: np.ndarray, records: Experience) -> None:
+        """Stores records, leaves (N, time, ...), in slots (N, time) of their streams; not those in slot `length`."""
 
     @abstractmethod
     def _put_latents(self, stream: np.ndarray, first: np.ndarray, deter: Array, stoch: Array) -> None:
         """As `write_latents`; where sequences overlap, the later one wins."""
 
     @abstractmethod
-    def _end(self, time: int, streams: np.ndarray) -> None:
-        """Marks the record with id `time` of some streams, (N,) bool, as the last of its episode."""
+    def _end(self, slots: np.ndarray) -> None:
+        """Marks a record of each stream, by its slot (N,), as the last of its episode; none in slot `length`."""
+
+    def _slots(self, ids: np.ndarray, which: np.ndarray) -> np.ndarray:
+        """Where records stand; beyond the ring's end for all but `which`, so that shapes don't depend on these."""
+        return np.where(which, ids % self.length, self.length)
 
     def _written(self, index: int) -> int:
-        """Slots of a segment that were ever written."""
-        return min(self.segment, min(self.count, self.length) - index * self.segment)
+        """Slots of a segment that were ever written, in any stream."""
+        return min(self.segment, min(int(self.count.max()), self.length) - index * self.segment)
 
     def _names(self, kind: str) -> list[str]:
         return [name for name in self._layout.names if (name in LATENT_LEAVES) == (kind == LATENTS)]
 
-    def _touch(self, first: int, stop: int, *kinds: str) -> None:
-        """Declares the records with ids `first` to `stop` - 1 changed: their latents, the rest of them, or both."""
+    def _touch(self, slots: np.ndarray, *kinds: str) -> None:
+        """Declares the records in some slots changed."""
+        self._declare(np.unique(slots[slots < self.length] // self.segment).tolist(), *kinds)
+
+    def _declare(self, segments: Iterable[int], *kinds: str) -> None:
+        """These segments have changed: their latents, the rest of their records, or both."""
         self._changes += 1
-        self.changed |= {(index, kind): self._changes for index, _, _ in self._runs(first, stop) for kind in kinds}
+        self.changed |= {(index, kind): self._changes for index in segments for kind in kinds}
 
     def _runs(self, first: int, stop: int) -> Iterator[tuple[int, slice, slice]]:
         """Where the records with ids `first` to `stop` - 1 stand, in the fewest runs of neighbouring slots.
