@@ -8,6 +8,7 @@ import pytest
 from reverie.config import (
     BehaviourConfig,
     Config,
+    EnvConfig,
     ModelConfig,
     OptimizerConfig,
     ReplayConfig,
@@ -82,3 +83,11 @@ def test_differences_are_named_and_can_be_left_out():
     one, other = Config(), replace(Config(), seed=1, model=ModelConfig(units=32))
     assert differences(one, other) == {"model.units": (64, 32), "seed": (0, 1)}
     assert differences(one, other, ignore=("model.",)) == {"seed": (0, 1)}
+
+
+@pytest.mark.parametrize(("processes", "mode"), [(True, "parallel"), (False, "serial")])
+def test_an_earlier_versions_processes_are_a_mode(processes, mode):
+    data = config_to_dict(Config())
+    env = {name: value for name, value in data["env"].items() if name != "mode"}
+    read = config_from_dict({**data, "env": {**env, "processes": processes}})
+    assert read == replace(Config(), env=EnvConfig(mode=mode))

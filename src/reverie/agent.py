@@ -84,6 +84,14 @@ def policy_step(
     return Carry(latent, action, jnp.zeros_like(carry.fresh), keys[2])
 
 
+@jax.jit
+def keep_rows(which: Bool[Array, " n"], new: Carry, old: Carry) -> Carry:
+    """The new carry in some rows, the old one in the others: for environments that have nothing new to show yet."""
+    keep = lambda x, y: jnp.where(which.reshape((-1,) + (1,) * (x.ndim - 1)), x, y)  # noqa: E731
+    rows = jax.tree.map(keep, new._replace(key=new.fresh), old._replace(key=old.fresh))  # a key has no rows
+    return rows._replace(key=new.key)
+
+
 class Agent:
     """A trained or fresh agent for some spaces.
 

@@ -94,7 +94,9 @@ class EnvConfig:
 
     envs: int = 4
     keys: str = ".*"  # a regular expression: which observations of a Dict or Tuple are taken at all
-    processes: bool = False  # one worker process per environment, for slow ones
+    # serial: one after the other, in this process. parallel: each in a process of its own, in lockstep; for slow ones.
+    # async: so too, but none waits for another; no two runs are the same then.
+    mode: Literal["serial", "parallel", "async"] = "serial"
     restarts: int = 10  # how often, in all, an environment that fails is made anew before the run ends
     timeout: float = 300.0  # seconds after which an environment in a process of its own has failed
 
@@ -136,8 +138,17 @@ def config_to_dict(config: Config) -> dict[str, Any]:
 
 
 def config_from_dict(data: Mapping[str, Any]) -> Config:
-    """The inverse of `config_to_dict`; a ValueError for unknown names and wrong types."""
-    return _from_dict(Config, data, "config")
+    """The inverse of `config_to_dict`, also of earlier versions; a ValueError for unknown names and wrong types."""
+    return _from_dict(Config, _renewed(data), "config")
+
+
+def _renewed(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A config of an earlier version, in which `env.mode` was `env.processes`."""
+    env = data.get("env") if isinstance(data, Mapping) else None
+    if not isinstance(env, Mapping) or "processes" not in env or "mode" in env:
+        return data
+    rest = {name: value for name, value in env.items() if name != "processes"}
+    return {**data, "env": {**rest, "mode": "parallel" if env["processes"] else "serial"}}
 
 
 def differences(ours: Config, theirs: Config, ignore: tuple[str, ...] = ()) -> dict[str, tuple[Any, Any]]:

@@ -77,7 +77,7 @@ ANYWHERE = ["raises", "raises what can't be sent", "nan reward", "nan", "shape",
 def environments(how: str, lives: Path, processes: bool, **settings: Any) -> Environments:
     # Of processes, one is made first to learn the spaces, and takes a life.
     kwargs = {"how": how, "lives": lives, "times": settings.pop("times", 1) + processes}
-    return Environments(Failing, processes=processes, timeout=5, env_kwargs=kwargs, **settings)
+    return Environments(Failing, mode="parallel" if processes else "serial", timeout=5, env_kwargs=kwargs, **settings)
 
 
 def go_on(envs: Environments) -> None:
@@ -119,13 +119,44 @@ def test_the_others_go_on_meanwhile(processes: bool, tmp_path: Path) -> None:
                 raise ConnectionError("the simulator is gone")
             return super().step(action)
 
-    with Environments(First, 3, processes=processes, restarts=3, env_kwargs={"mark": tmp_path / "mark"}) as envs:
+    with Environments(
+        First, 3, mode="parallel" if processes else "serial", restarts=3, env_kwargs={"mark": tmp_path / "mark"}
+    ) as envs:
         shown = [envs.reset()] + [envs.step({"action": np.zeros(3, int)}) for _ in range(4)]
         failures = envs.failures
     times = np.stack([step.observation["vector"][:, 1] for step in shown], 1).tolist()
     # Processes may come there at the same moment.
     assert 1 <= failures <= (3 if processes else 1)
     assert sorted(times) == [[0, 1, 2, 0, 1]] * failures + [[0, 1, 2, 3, 4]] * (3 - failures)
+
+
+@pytest.mark.parametrize("how", ["raises", "exits", "hangs"])
+def test_an_asynchronous_one_is_made_anew(how: str, tmp_path: Path) -> None:
+    class One(Failing):
+        """Fails if nobody has before, whichever it is of two."""
+
+        def step(self, action: Any) -> Any:
+            if self.time + 1 == self.when and not (tmp_path / "mark").exists():
+                (tmp_path / "mark").touch()
+                self.life = 0
+            return super().step(action)
+
+    kwargs = {"how": how, "lives": tmp_path / "lives", "times": 0}
+    records: list[list[tuple[float, bool, bool]]] = [[], []]
+    with Environments(One, 2, mode="async", timeout=5, restarts=2, env_kwargs=kwargs) as envs:
+        step = envs.reset()
+        while min(map(len, records)) < 12:
+            for i in np.flatnonzero(envs.ready):
+                records[i].append(
+                    (float(step.observation["vector"][i, 1]), bool(step.is_first[i]), bool(step.is_last[i]))
+                )
+            step = envs.step({"action": np.array([1, 1])})
+        assert 1 <= envs.failures <= 2
+    whole = [(time, time == 0, time == 9) for time in range(10)]
+    broken = [record[:12] == [*whole[:3], *whole[:9]] for record in records]
+    assert sum(broken) == envs.failures
+    for record, is_broken in zip(records, broken, strict=True):
+        assert is_broken or record[:12] == [*whole, *whole[:2]]
 
 
 @pytest.mark.parametrize("processes", [False, True])
@@ -166,7 +197,7 @@ def test_a_first_reset_may_fail_too(processes: bool, tmp_path: Path) -> None:
             return super().reset(seed=seed)
 
     kwargs = {"how": "", "lives": tmp_path / "lives"}
-    with Environments(Shy, processes=processes, restarts=1, env_kwargs=kwargs) as envs:
+    with Environments(Shy, mode="parallel" if processes else "serial", restarts=1, env_kwargs=kwargs) as envs:
         assert envs.reset().observation["vector"].tolist() == [[2 + processes, 0]]
         assert envs.step({"action": np.array([1])}).observation["vector"].tolist() == [[2 + processes, 1]]
 
@@ -180,7 +211,7 @@ def test_one_that_hangs_while_it_is_made_anew_is_given_up(tmp_path: Path) -> Non
             if self.life > 2:
                 time.sleep(1000)
 
-    with Environments(Slow, processes=True, restarts=1, timeout=3, env_kwargs={"lives": tmp_path / "lives"}) as envs:
+    with Environments(Slow, mode="parallel", restarts=1, timeout=3, env_kwargs={"lives": tmp_path / "lives"}) as envs:
         envs.reset()
         with pytest.raises(TimeoutError, match="environment 0 has not answered for 3 seconds"):
             go_on(envs)
@@ -197,7 +228,7 @@ def test_a_late_answer_is_not_taken_for_a_later_one(tmp_path: Path) -> None:
             return result
 
     kwargs = {"how": "", "lives": tmp_path / "lives"}
-    with Environments(Late, processes=True, timeout=2, env_kwargs=kwargs) as envs:
+    with Environments(Late, mode="parallel", timeout=2, env_kwargs=kwargs) as envs:
         envs.reset()
         with pytest.raises(TimeoutError):
             go_on(envs)
@@ -223,7 +254,7 @@ def test_an_error_that_does_not_arrive_is_told(tmp_path: Path) -> None:
             raise PickyError(3, "because")
 
     kwargs = {"how": "", "lives": tmp_path / "lives"}
-    with Environments(Picky, processes=True, env_kwargs=kwargs) as envs:
+    with Environments(Picky, mode="parallel", env_kwargs=kwargs) as envs:
         envs.reset()
         with pytest.raises(RuntimeError, match="PickyError: because"):
             envs.step({"action": np.array([1])})

@@ -1,6 +1,8 @@
 """Several environments at once: every observation exactly once, in order, with the right flags."""
 
+import itertools
 import sys
+import time
 from typing import Any
 
 import cloudpickle
@@ -66,10 +68,10 @@ def expected(length: int, steps: int) -> list[tuple[Any, ...]]:
     """(episode, time, reward, is_first, is_last, is_terminal) of every record."""
     records = []
     for episode in range(1, steps + 2):
-        for time in range(length + 1):
-            last = time == length
-            reward = 10 * episode + time if time else 0
-            records.append((episode, time, reward, time == 0, last, last and episode % 2 == 1))
+        for at in range(length + 1):
+            last = at == length
+            reward = 10 * episode + at if at else 0
+            records.append((episode, at, reward, at == 0, last, last and episode % 2 == 1))
     return records[: steps + 1]
 
 
@@ -77,7 +79,7 @@ def expected(length: int, steps: int) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize("lengths", [[3], [1, 2, 5]])
 def test_every_observation_once_in_order(lengths: list[int], processes: bool) -> None:
     steps, n = 17, len(lengths)
-    with Environments(Lengths(lengths), n, processes=processes) as envs:
+    with Environments(Lengths(lengths), n, mode="parallel" if processes else "serial") as envs:
         action = envs.spaces.zero_action(n)
         # Collected first and read later: what was returned must not change with later steps.
         shown = [envs.reset()] + [envs.step(action) for _ in range(steps)]
@@ -96,6 +98,37 @@ def test_every_observation_once_in_order(lengths: list[int], processes: bool) ->
     for step in shown:
         assert step.observation["vector"].dtype == step.reward.dtype == np.float32
         assert step.is_first.dtype == step.is_last.dtype == step.is_terminal.dtype == bool
+
+
+class Uneven(Counting):
+    """The second of a pair takes its time, as the seeds tell."""
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        if seed is not None:
+            self.pause = 0.05 * (seed - int(np.random.SeedSequence(0).generate_state(1)[0]) % 2**30)
+        return super().reset(seed=seed)
+
+    def step(self, action: Any) -> Any:
+        time.sleep(self.pause)
+        return super().step(action)
+
+
+def test_asynchronous_ones_do_not_wait_for_each_other() -> None:
+    streams: list[list[tuple[Any, ...]]] = [[], []]
+    with Environments(Uneven, 2, mode="async") as envs:
+        action = envs.spaces.zero_action(2)
+        shown = [(envs.reset(), envs.ready)]
+        while len(streams[1]) < 9 and len(shown) < 10_000:
+            step, ready = shown[-1]
+            for i in np.flatnonzero(ready):
+                streams[i].append((*step.observation["vector"][i], step.reward[i], *(flag[i] for flag in step[2:])))
+            shown.append((envs.step(action), envs.ready))
+    for stream in streams:
+        assert stream == expected(3, len(stream) - 1)
+    assert len(streams[0]) > 3 * len(streams[1])
+    for (step, _), (following, ready) in itertools.pairwise(shown):  # whoever is not ready stays as it was
+        for one, other in zip(step[1:], following[1:], strict=True):
+            np.testing.assert_array_equal(one[~ready], other[~ready])
 
 
 def test_both_terminated_and_truncated_is_terminal() -> None:
@@ -165,8 +198,8 @@ def test_seeds_are_distinct_and_reproducible() -> None:
 
 def test_processes_show_what_one_process_shows() -> None:
     traces = []
-    for processes in (False, True):
-        with Environments("reverie/Catch-v0", 2, processes=processes, seed=5) as envs:
+    for mode in ("serial", "parallel"):
+        with Environments("reverie/Catch-v0", 2, mode=mode, seed=5) as envs:
             shown = [envs.reset()] + [envs.step({"action": np.array([0, 2])}) for _ in range(9)]
         traces.append(shown)
     for one, other in zip(*traces, strict=True):
@@ -234,7 +267,7 @@ def test_the_faulty_environment_is_named() -> None:
 
 
 def test_an_error_in_a_process_is_raised_here() -> None:
-    with Environments(Broken, processes=True, env_kwargs={"reward": np.nan}) as envs:
+    with Environments(Broken, mode="parallel", env_kwargs={"reward": np.nan}) as envs:
         envs.reset()
         with pytest.raises(BrokenEnvironmentError, match=r"environment 0 .* reward nan"):
             envs.step({"action": np.array([0])})
@@ -244,7 +277,7 @@ def test_one_environment_is_stepped_alone() -> None:
     envs = Environments(Counting())
     assert envs.num_envs == 1
     assert envs.spaces == Spaces.from_env(Counting())
-    for wrong in ({"num_envs": 2}, {"processes": True}):
+    for wrong in ({"num_envs": 2}, {"mode": "parallel"}):
         with pytest.raises(ValueError, match=r"only be stepped alone.*give its name"):
             Environments(Counting(), **wrong)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least 1, got 0"):
@@ -257,7 +290,7 @@ def test_unsupported_spaces_are_told_first(processes: bool) -> None:
         observation_space = spaces.Sequence(spaces.Discrete(2))  # type: ignore[assignment]
 
     with pytest.raises(UnsupportedSpaceError, match="Sequence"):
-        Environments(Odd, processes=processes)
+        Environments(Odd, mode="parallel" if processes else "serial")
 
 
 def test_step_before_reset() -> None:
@@ -268,7 +301,9 @@ def test_step_before_reset() -> None:
 @pytest.mark.parametrize("processes", [False, True])
 def test_render_frame(processes: bool) -> None:
     settings = {"render_mode": "rgb_array"}
-    with Environments("reverie/CatchVector-v0", 2, processes=processes, env_kwargs=settings) as envs:
+    with Environments(
+        "reverie/CatchVector-v0", 2, mode="parallel" if processes else "serial", env_kwargs=settings
+    ) as envs:
         envs.reset()
         frames = [envs.render_frame(i) for i in range(2)]
     assert all(frame.shape == (64, 64, 3) and frame.dtype == np.uint8 for frame in frames)

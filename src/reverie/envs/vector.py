@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -24,15 +24,21 @@ from reverie.errors import InputError
 from reverie.experience import Step
 from reverie.spaces import EVERYTHING, Spaces
 
+Mode = Literal["serial", "parallel", "async"]
+
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0  # seconds before an environment is made anew; doubles while it fails again
 HELD_OUT = 2**30 + 2**20  # the smallest seed of held-out environments; others go up to 2³⁰ and their number
 
 
 class Environments:
-    """N copies of an environment, stepped together; each starts its next episode by itself.
+    """N copies of an environment; each starts its next episode by itself.
 
     An episode's final observation is a record of its own (is_last), and so is the first observation of the
     next one (is_first, reward 0), which the step after it returns. That step ignores the action it is given.
+
+    They are stepped together, unless the mode is "async": then a step takes actions to those that are `ready` and
+    returns as soon as any has answered. Rows of the others are what they showed before; how far each gets is a matter
+    of time.
 
     Args:
         env: a name, a function that makes an environment, or, for a single one, an environment (see
@@ -41,14 +47,16 @@ class Environments:
         seed: where the randomness of all of them comes from. Environment i gets the same seed however many
             there are.
         held_out: take seeds that no environments have which are not held out: for evaluation beside training.
-        processes: step each in a process of its own. Such a process starts afresh, so a script that asks for
-            this must keep what it runs under `if __name__ == "__main__":`.
+        mode: "serial", one after the other in this process; "parallel", each in a process of its own; or "async", so
+            too, but none waits for another. A process starts afresh, so a script that asks for this must keep what it
+            runs under `if __name__ == "__main__":`.
         restarts: how often, in all, an environment that fails is made anew. Its episode ends there, cut off.
-        timeout: seconds after which one that doesn't answer has failed; only `processes` can be given up.
+        timeout: seconds after which one that doesn't answer has failed; only a process can be given up.
         keys: a regular expression: which observations of a Dict or Tuple are taken.
         env_kwargs: what to make each environment with, for instance {"render_mode": "rgb_array"}.
 
     Attributes:
+        ready: (N,) bool, whose newest record the last step has: all, unless the mode is "async".
         failures: how often one was made anew.
         tell: is called with a sentence about each failure.
 
@@ -67,7 +75,7 @@ class Environments:
         *,
         seed: int = 0,
         held_out: bool = False,
-        processes: bool = False,
+        mode: Mode = "serial",
         restarts: int = 0,
         timeout: float | None = None,
         keys: str = EVERYTHING,
@@ -76,13 +84,13 @@ class Environments:
         if num_envs < 1:
             raise InputError(f"num_envs must be at least 1, got {num_envs}")
         existing = isinstance(env, gym.Env)
-        if existing and (num_envs > 1 or processes):
+        if existing and (num_envs > 1 or mode != "serial"):
             raise InputError(
                 "an environment that exists already can only be stepped alone and in this process: "
                 "give its name or a function that makes it"
             )
         makers = [partial(_make, i, env, keys, dict(env_kwargs or {})) for i in range(num_envs)]
-        self._workers: Workers = InProcesses(makers) if processes else InProcess(makers)
+        self._workers: Workers = InProcess(makers) if mode == "serial" else InProcesses(makers)
         self.num_envs = num_envs
         self.spaces = Spaces(self._workers.observation_space, self._workers.action_space)
         self._actions = batch_space(self._workers.action_space, num_envs)
@@ -95,7 +103,10 @@ class Environments:
         self._cancelled = threading.Event()
         self.tell: Callable[[str], object] = lambda sentence: None
         self.failures = 0
+        self.ready = np.ones(num_envs, bool)
+        self._asynchronous = mode == "async"
         self._ended: np.ndarray | None = None  # (N,) bool, is_last of the previous record
+        self._shown: Step | None = None  # the last step
 
     def reset(self, *, seed: Sequence[int] | None = None) -> Step:
         """Start an episode in every environment. The first call seeds them, later ones go on from there.
@@ -112,13 +123,12 @@ class Environments:
         seeds = self._seeds if seed is None else self._new_seeds(seed, self.num_envs)
         for i in range(self.num_envs):
             self._workers.start(i, "reset", seeds[i] if seeds else None)
-        is_first = np.ones(self.num_envs, bool)
-        outcomes = [self._finish(i, is_first) for i in range(self.num_envs)]
+        step = self._finish_all(range(self.num_envs), np.ones(self.num_envs, bool))
         self._seeds = None
-        return self._record(outcomes, is_first=is_first)
+        return step
 
     def step(self, action: Mapping[str, np.ndarray]) -> Step:
-        """Do one action in every environment.
+        """Do one action in every environment that is ready.
 
         Args:
             action: key → (N, *shape), of the policy: numbers in [-1, 1], classes from 0. Ignored where the
@@ -136,13 +146,24 @@ class Environments:
         """
         if self._ended is None:
             raise RuntimeError("call reset() before the first step()")
-        is_first = self._ended.copy()
-        actions = iterate(self._actions, self.spaces.decode_action(action))
-        for i, one in enumerate(actions):
-            command, argument = ("reset", None) if is_first[i] else ("step", one)
-            self._workers.start(i, command, argument)
-        outcomes = [self._finish(i, is_first) for i in range(self.num_envs)]
-        return self._record(outcomes, is_first=is_first)
+        for i, one in enumerate(iterate(self._actions, self.spaces.decode_action(action))):
+            if self.ready[i]:
+                command, argument = ("reset", None) if self._ended[i] else ("step", one)
+                self._workers.start(i, command, argument)
+        answered = self._workers.wait(self._timeout) if self._asynchronous else range(self.num_envs)
+        return self._finish_all(answered, self._ended.copy())
+
+    def _finish_all(self, indices: Sequence[int], is_first: np.ndarray) -> Step:
+        """A step with the answers of some environments."""
+        outcomes = [self._finish(i, is_first) for i in indices]
+        self.ready = np.isin(np.arange(self.num_envs), indices)
+        rows = slice(None) if self.ready.all() else np.array(indices)
+        step = self._record(outcomes, rows, is_first[rows])
+        if not self.ready.all():
+            assert self._shown is not None  # all were reset before
+            step = _with_rows(self._shown, self.ready, step)
+        self._ended, self._shown = step.is_last.copy(), step
+        return step
 
     def _finish(self, index: int, is_first: np.ndarray) -> Outcome:
         """What one environment answers, or, in its place, a new one; then `is_first` is marked."""
@@ -232,20 +253,31 @@ class Environments:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _record(self, outcomes: Sequence[Outcome], *, is_first: np.ndarray) -> Step:
+    def _record(self, outcomes: Sequence[Outcome], rows: Any, is_first: np.ndarray) -> Step:
         try:
-            encoded = self.spaces.encode_observation(self._workers.observations())
+            encoded = self.spaces.encode_observation(self._workers.observations(), rows)
         except ValueError as error:
             raise BrokenEnvironmentError(str(error)) from error
         rewards, terminated, truncated = zip(*outcomes, strict=True)
-        self._ended = np.array(terminated) | np.array(truncated)
         return Step(
             observation=encoded,
             reward=np.array(rewards, np.float32),
             is_first=is_first,
-            is_last=self._ended.copy(),
+            is_last=np.array(terminated) | np.array(truncated),
             is_terminal=np.array(terminated),
         )
+
+
+def _with_rows(shown: Step, rows: np.ndarray, new: Step) -> Step:
+    """A step of all environments with the newest of some of them; no array is shared with the one before."""
+
+    def put(old: np.ndarray, value: np.ndarray) -> np.ndarray:
+        merged = old.copy()
+        merged[rows] = value
+        return merged
+
+    observation = {key: put(old, new.observation[key]) for key, old in shown.observation.items()}
+    return Step(observation, *(put(old, value) for old, value in zip(shown[1:], new[1:], strict=True)))
 
 
 def _make(index: int, env: EnvLike, keys: str, kwargs: dict[str, Any]) -> Guarded:

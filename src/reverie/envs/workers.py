@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import multiprocessing.connection
 import signal
 import time
 import traceback
@@ -56,8 +57,14 @@ class Workers(Protocol):
     def finish(self, index: int, timeout: float | None = None) -> Any:
         """What that gave: an `Outcome`, or a frame. Raises what the environment raised; TimeoutError after seconds."""
 
+    def wait(self, timeout: float | None = None) -> list[int]:
+        """Which environments can be finished without waiting, at least one; all of them have been started.
+
+        Those that have not answered for `timeout` seconds are among them.
+        """
+
     def observations(self) -> Any:
-        """Of all environments, batched; valid until the next `start`."""
+        """Of all environments, batched. The row of one is valid from its `finish` to its next `start`."""
 
     def restart(self, index: int, timeout: float | None = None) -> None:
         """Give up one environment, in whatever state it is, and make it anew."""
@@ -90,6 +97,9 @@ class InProcess:
         if isinstance(result := self._results[index], Exception):
             raise result
         return result
+
+    def wait(self, timeout: float | None = None) -> list[int]:
+        return list(range(len(self.envs)))
 
     def observations(self) -> Any:
         space = self.observation_space
@@ -152,6 +162,13 @@ class InProcesses:
                 raise _received(pipe, result, trace)
             if ticket == self._tickets[index]:
                 return result
+
+    def wait(self, timeout: float | None = None) -> list[int]:
+        now = time.monotonic()
+        left = None if timeout is None else max(0.0, min(self._since) + timeout - now)
+        answered = multiprocessing.connection.wait([pipe for _, pipe in self._processes], left)
+        overdue = [timeout is not None and since + timeout <= time.monotonic() for since in self._since]
+        return [i for i, (_, pipe) in enumerate(self._processes) if pipe in answered or overdue[i]]
 
     def observations(self) -> Any:
         return read_from_shared_memory(self.observation_space, self._memory, len(self._processes))

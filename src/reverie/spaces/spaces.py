@@ -90,11 +90,12 @@ class Spaces:
         leaf = next(iter(self._observation_leaves.values()))
         return np.ndim(leaf.pick(observation)) == len(leaf.space.shape or ())
 
-    def encode_observation(self, observation: Any) -> dict[str, np.ndarray]:
+    def encode_observation(self, observation: Any, rows: Any = slice(None)) -> dict[str, np.ndarray]:
         """A batch of Gymnasium observations, as the networks see it.
 
         Args:
             observation: as vector environments return it: structured like the space, with a leading axis N.
+            rows: those of them that are taken, as an index.
 
         Returns:
             key → (N, *shape), uint8 for images, float32 for numbers, int32 from 0 for classes. Always copies.
@@ -105,6 +106,7 @@ class Spaces:
         encoded = {}
         for key, leaf in self._observation_leaves.items():
             value = np.asarray(leaf.pick(observation))
+            value = value[rows] if value.ndim else value  # else its shape is reported
             encoded[key] = encode(f"observation {key!r}", leaf.space, leaf.feature, value)
         check_same_length("observation", encoded)
         return encoded

@@ -107,6 +107,7 @@ def describe(agent: Agent, env: str, replay: Replay, steps: int) -> Table:
         f"{where}, {replay.nbytes_per_record:,} bytes per step: {grows}"
         f"{in_units(replay.nbytes_full)} at its capacity of {replay.capacity:,}",
     )
+    together = ", none of which waits for another: not repeatable" if config.env.mode == "async" else ""
     batch = config.replay.batch * config.replay.length
     pace = config.run.train_ratio / batch
     each = (
@@ -119,7 +120,7 @@ def describe(agent: Agent, env: str, replay: Replay, steps: int) -> Table:
     table.add_row(
         "pace",
         f"train ratio {config.run.train_ratio:g}: {each} of {config.replay.batch} × {config.replay.length} steps, "
-        f"{config.env.envs} environments",
+        f"{config.env.envs} environments{together}",
     )
     if paper := SUITES.get(suite_of(env) or ""):
         table.add_row(

@@ -23,12 +23,16 @@ class Episodes:
         self.count = 0
         self.recent: deque[float] = deque(maxlen=RECENT)
 
-    def add(self, step: Step) -> list[tuple[float, int]]:
-        """Return and length of each episode that ends with this step; one that is cut off by another has none."""
-        self._returns[step.is_first], self._lengths[step.is_first] = 0, 0
-        self._returns += step.reward
-        self._lengths += ~step.is_first
-        ended = np.flatnonzero(step.is_last)
+    def add(self, step: Step, which: np.ndarray) -> list[tuple[float, int]]:
+        """Return and length of each episode that ends with this step of environments `which`, (N,) bool.
+
+        One that is cut off by another has none.
+        """
+        begun = which & step.is_first
+        self._returns[begun], self._lengths[begun] = 0, 0
+        self._returns[which] += step.reward[which]
+        self._lengths += which & ~step.is_first
+        ended = np.flatnonzero(which & step.is_last)
         finished = [(float(self._returns[i]), int(self._lengths[i])) for i in ended]
         self.count += len(finished)
         self.recent.extend(value for value, _ in finished)

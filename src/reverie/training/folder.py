@@ -41,7 +41,7 @@ except ImportError:  # Windows has no advisory locks; there, two runs in one fol
     fcntl = None  # type: ignore[assignment]
 
 # What a continued run may have different.
-CHANGEABLE = ("run.", "env.processes", "env.restarts", "env.timeout", "replay.home", "replay.memory", "replay.capacity")
+CHANGEABLE = ("run.", "env.mode", "env.restarts", "env.timeout", "replay.home", "replay.memory", "replay.capacity")
 
 
 class Restored(NamedTuple):

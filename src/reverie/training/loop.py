@@ -3,7 +3,8 @@
 Per step of the environments the loop first sends the acting off, then the updates that are due, and steps the
 environments while the device computes: acting never waits for the updates of its own step, and the policy is at
 most one step's updates behind. Updates are sent off one ahead of their results, so that the next batch is drawn and
-copied while the device works. Nothing depends on timing: the same seed gives the same numbers.
+copied while the device works. Which environments take part in a step is theirs to say; nothing else depends on
+timing: the same seed gives the same numbers.
 
 May import: everything below `training`, and of it `clock` and `episodes`.
 """
@@ -17,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from reverie.agent import Agent, Carry, Keys, initial_carry, policy_step
+from reverie.agent import Agent, Carry, Keys, initial_carry, keep_rows, policy_step
 from reverie.config import Config
 from reverie.envs import Environments
 from reverie.experience import Experience, Step
@@ -104,9 +105,9 @@ class Loop:
         """
         self.replay.reserve()
         assert self._now is not None, "begin() comes first"
-        (step, carry), newest = self._now, self._pending
+        (step, carry), ready, newest = self._now, self._envs.ready, self._pending
         with self.clock.measure("act"):
-            acted = self._act(step, carry)
+            acted = self._act(step, ready, carry)
         updates, skipped = self._learn()
         with self.clock.measure("learn"):
             jax.block_until_ready(newest)  # the update that the acting parameters come from
@@ -118,23 +119,26 @@ class Loop:
             following = self._envs.step(action)
         self._now = following, carry
         with self.clock.measure("data"):
-            self._record(step, action, latents)
-        decisions = int(np.sum(~step.is_last))
+            self._record(step, ready, action, latents)
+        decisions = int(np.sum(ready & ~step.is_last))
         self.env_steps += decisions
         self._earn(decisions)
-        return Progress(self.episodes.add(following), updates, skipped)
+        return Progress(self.episodes.add(following, self._envs.ready), updates, skipped)
 
-    def _act(self, step: Step, carry: Carry) -> tuple[Carry, dict[str, jax.Array], Latents]:
+    def _act(self, step: Step, ready: np.ndarray, carry: Carry) -> tuple[Carry, dict[str, jax.Array], Latents]:
+        """For all environments, so that one program serves any number of ready ones; of these alone it counts."""
+        before = carry
         carry = policy_step(self.state.networks, step.observation, step.is_first, carry, dtype=self._dtype)
+        carry = carry if ready.all() else keep_rows(ready, carry, before)
         return carry, carry.action, stored_latents(carry.latent.deter, jnp.argmax(carry.latent.stoch, -1))
 
-    def _record(self, step: Step, action: dict[str, np.ndarray], latents: Latents) -> None:
+    def _record(self, step: Step, ready: np.ndarray, action: dict[str, np.ndarray], latents: Latents) -> None:
         """The step and the action taken in it; zeros at the last step, where none is executed."""
         executed = {
             name: np.where(step.is_last.reshape((-1,) + (1,) * (x.ndim - 1)), np.zeros_like(x), x)
             for name, x in action.items()
         }
-        self.replay.add(Experience(action=executed, deter=latents.deter, stoch=latents.stoch, **step._asdict()))
+        self.replay.add(Experience(action=executed, deter=latents.deter, stoch=latents.stoch, **step._asdict()), ready)
 
     def _earn(self, decisions: int) -> None:
         """Every decision earns a share of an update, from when there is a batch of experience on."""

@@ -74,7 +74,7 @@ class PeriodicEvaluation:
             config.envs,
             seed=self._seed,
             held_out=True,
-            processes=config.processes,
+            mode="serial" if config.mode == "serial" else "parallel",
             timeout=config.timeout,
             keys=config.keys,
         )

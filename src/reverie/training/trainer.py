@@ -108,7 +108,7 @@ class Trainer:
                 env,
                 config.env.envs,
                 seed=config.seed,
-                processes=config.env.processes,
+                mode=config.env.mode,
                 restarts=config.env.restarts,
                 timeout=config.env.timeout,
                 keys=config.env.keys,

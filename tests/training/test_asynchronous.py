@@ -1,0 +1,94 @@
+"""A run of environments that don't wait for each other: whole streams, updates, and the way on."""
+
+import sys
+import time
+from dataclasses import replace
+
+import cloudpickle
+import gymnasium as gym
+import jax
+import numpy as np
+
+from reverie.agent import Carry, initial_carry, keep_rows, policy_step
+from reverie.config import BehaviourConfig, Config, EnvConfig, ModelConfig, ReplayConfig, RunConfig
+from reverie.training import Trainer
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the processes can't import this file
+
+TINY = Config(
+    model=ModelConfig(deter=16, hidden=8, classes=4, depth=2, units=16, groups=4, blocks=4),
+    behaviour=BehaviourConfig(imagination_length=3),
+    replay=ReplayConfig(batch=2, length=8),
+    env=EnvConfig(envs=2, mode="async"),
+    run=RunConfig(steps=100, train_ratio=4, log_every=0, tensorboard=False),
+)
+
+
+class Counting(gym.Env):
+    """Shows its episode's number and time; of two, one is slow. Episodes of 4 steps, the reward is the action."""
+
+    observation_space = gym.spaces.Box(0, 999, (2,), np.float32)
+    action_space = gym.spaces.Discrete(3)
+    episode = 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        if seed is not None:
+            self.pause = 0.1 * (seed % 2)
+        self.episode, self.time = self.episode + 1, 0
+        return np.array([self.episode, 0], np.float32), {}
+
+    def step(self, action):
+        time.sleep(self.pause)
+        self.time += 1
+        return np.array([self.episode, self.time], np.float32), float(action), self.time == 4, False, {}
+
+
+def streams(trainer) -> list[dict[str, np.ndarray]]:
+    """What replay holds of each stream, from the beginning."""
+    (records, latents) = (trainer.loop.replay.parts()[f"{kind}.000000"][1]() for kind in ("records", "latents"))
+    counts = trainer.loop.replay.state()["count"]
+    return [{name: leaf[i, :count] for name, leaf in (records | latents).items()} for i, count in enumerate(counts)]
+
+
+def test_streams_are_whole_though_one_is_slow(tmp_path):
+    trainer = Trainer(Counting, TINY, logdir=tmp_path / "run", quiet=True)
+    trainer.run()
+    trainer.close()
+    slow, fast = sorted(streams(trainer), key=lambda stream: len(stream["reward"]))
+    assert len(fast["reward"]) > 2 * len(slow["reward"]) > 0
+    for stream in (slow, fast):
+        at = np.arange(len(stream["reward"]))
+        np.testing.assert_array_equal(stream["observation.vector"], np.stack([1 + at // 5, at % 5], 1))
+        np.testing.assert_array_equal(stream["is_first"], at % 5 == 0)
+        np.testing.assert_array_equal(stream["is_last"], at % 5 == 4)
+        # The reward says which action was executed: that of the record before.
+        np.testing.assert_array_equal(stream["reward"][1:], stream["action.action"][:-1] * (at[1:] % 5 > 0))
+    decisions = sum(int(np.sum(~stream["is_last"])) for stream in (slow, fast))
+    assert trainer.env_steps == decisions
+    assert trainer.updates > 10
+
+
+def test_a_run_may_change_between_lockstep_and_not(tmp_path):
+    for steps, mode in ((40, "serial"), (80, "async"), (120, "parallel")):
+        config = replace(TINY, env=replace(TINY.env, mode=mode))
+        trainer = Trainer(Counting, config, steps=steps, logdir=tmp_path / "run", quiet=True)
+        before = trainer.env_steps
+        trainer.run()
+        trainer.close()
+        assert before < steps <= trainer.env_steps
+
+
+def test_rows_that_are_not_ready_keep_their_carry():
+    trainer = Trainer(Counting, replace(TINY, env=EnvConfig(envs=2)), quiet=True)
+    trainer.close()
+    networks, observation = trainer.agent.networks, {"vector": np.ones((2, 2), np.float32)}
+    act = lambda carry: policy_step(networks, observation, np.zeros(2, bool), carry, dtype=np.dtype("float32"))  # noqa: E731
+    old = act(initial_carry(networks, 2, jax.random.key(0)))
+    new = act(old)
+    kept = keep_rows(np.array([True, False]), new, old)
+    assert isinstance(kept, Carry)
+    for ours, first, second in zip(*(jax.tree.leaves(c._replace(key=c.fresh)) for c in (kept, new, old)), strict=True):
+        np.testing.assert_array_equal(ours[0], first[0])
+        np.testing.assert_array_equal(ours[1], second[1])
+    np.testing.assert_array_equal(jax.random.key_data(kept.key), jax.random.key_data(new.key))
