@@ -95,8 +95,8 @@ class EnvConfig:
     envs: int = 4
     keys: str = ".*"  # a regular expression: which observations of a Dict or Tuple are taken at all
     # serial: one after the other, in this process. parallel: each in a process of its own, in lockstep; for slow ones.
-    # async: so too, but none waits for another; no two runs are the same then.
-    mode: Literal["serial", "parallel", "async"] = "serial"
+    # async: so too, but none waits for another; no two runs are the same then. vector: a VectorEnv has all of them.
+    mode: Literal["serial", "parallel", "async", "vector"] = "serial"
     restarts: int = 10  # how often, in all, an environment that fails is made anew before the run ends
     timeout: float = 300.0  # seconds after which an environment in a process of its own has failed
 

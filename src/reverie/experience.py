@@ -18,6 +18,19 @@ class Step(NamedTuple):
     is_terminal: Array  # (N,) bool, terminated: the future is worth nothing
 
 
+def with_rows(step: Step, which: Array, new: Step) -> Step:
+    """The step with other rows where `which`, (N,) bool, says so; no array is shared with the one before."""
+    observation = {key: put(value, which, new.observation[key]) for key, value in step.observation.items()}
+    return Step(observation, *(put(old, which, value) for old, value in zip(step[1:], new[1:], strict=True)))
+
+
+def put(array: Array, which: Array, values: Array) -> Array:
+    """A copy of an array on the host, with other values in some rows."""
+    merged = array.copy()
+    merged[which] = values
+    return merged
+
+
 class Experience(NamedTuple):
     """One record per environment step. Leading axes (N,) when recorded, (B, T + 1) when replayed."""
 

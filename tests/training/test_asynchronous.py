@@ -8,10 +8,14 @@ import cloudpickle
 import gymnasium as gym
 import jax
 import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+import reverie
 from reverie.agent import Carry, initial_carry, keep_rows, policy_step
 from reverie.config import BehaviourConfig, Config, EnvConfig, ModelConfig, ReplayConfig, RunConfig
-from reverie.training import Trainer
+from reverie.training import Trainer, evaluate
+from reverie.training.metrics import read_metrics
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the processes can't import this file
 
@@ -57,16 +61,55 @@ def test_streams_are_whole_though_one_is_slow(tmp_path):
     trainer.close()
     slow, fast = sorted(streams(trainer), key=lambda stream: len(stream["reward"]))
     assert len(fast["reward"]) > 2 * len(slow["reward"]) > 0
-    for stream in (slow, fast):
+    assert_whole(trainer)
+
+
+def assert_whole(trainer) -> None:
+    """Every episode is there from its first to its last step, with the action that was taken in each."""
+    for stream in streams(trainer):
         at = np.arange(len(stream["reward"]))
         np.testing.assert_array_equal(stream["observation.vector"], np.stack([1 + at // 5, at % 5], 1))
         np.testing.assert_array_equal(stream["is_first"], at % 5 == 0)
         np.testing.assert_array_equal(stream["is_last"], at % 5 == 4)
         # The reward says which action was executed: that of the record before.
         np.testing.assert_array_equal(stream["reward"][1:], stream["action.action"][:-1] * (at[1:] % 5 > 0))
-    decisions = sum(int(np.sum(~stream["is_last"])) for stream in (slow, fast))
+    decisions = sum(int(np.sum(~stream["is_last"])) for stream in streams(trainer))
     assert trainer.env_steps == decisions
     assert trainer.updates > 10
+
+
+class Quick(Counting):
+    """The same without a pause."""
+
+    def step(self, action):
+        self.pause = 0
+        return super().step(action)
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_streams_of_a_vector_environment_are_whole(mode):
+    env = SyncVectorEnv([Quick] * 3, autoreset_mode=mode)
+    trainer = Trainer(env, TINY, quiet=True)
+    assert (trainer.config.env.mode, trainer.config.env.envs) == ("vector", 3)
+    trainer.run()
+    trainer.close()
+    assert_whole(trainer)
+    assert (
+        trainer.episodes.count
+        == sum(int(stream["is_last"].sum()) for stream in streams(trainer)) + 3 * (trainer.loop._now[0].is_last[0])
+    )
+    result = evaluate(trainer.agent, SyncVectorEnv([Quick] * 2, autoreset_mode=mode), episodes=5)
+    assert result.lengths == (4,) * 5
+
+
+def test_a_run_of_a_vector_environment_by_name_is_continued(tmp_path):
+    config = replace(TINY, env=EnvConfig(envs=2, mode="vector"), run=replace(TINY.run, eval_every=40, eval_episodes=2))
+    for steps in (40, 80):
+        trainer = Trainer("CartPole-v1", config, steps=steps, logdir=tmp_path / "run", quiet=True)
+        trainer.run()
+        trainer.close()
+    assert [row["step"] for row in read_metrics(tmp_path / "run") if "eval/return" in row] == [40, 80]
+    assert len(reverie.evaluate(trainer.agent, "CartPole-v1", episodes=2).returns) == 2
 
 
 def test_a_run_may_change_between_lockstep_and_not(tmp_path):

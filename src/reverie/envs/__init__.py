@@ -8,14 +8,17 @@ import gymnasium as gym
 
 from reverie.envs.guard import BrokenEnvironmentError
 from reverie.envs.make import MissingDependencyError, UnknownEnvironmentError, make_env
+from reverie.envs.opening import AnyEnvironments, open_environments
 from reverie.envs.vector import Environments
 
 __all__ = [
+    "AnyEnvironments",
     "BrokenEnvironmentError",
     "Environments",
     "MissingDependencyError",
     "UnknownEnvironmentError",
     "make_env",
+    "open_environments",
 ]
 
 for _id, _observation in {"reverie/Catch-v0": "image", "reverie/CatchVector-v0": "vector"}.items():

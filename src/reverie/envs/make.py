@@ -9,11 +9,13 @@ import difflib
 import importlib
 import warnings
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 import gymnasium as gym
 from gymnasium.envs.registration import find_highest_version, parse_env_id
+from gymnasium.vector import VectorEnv
 
 from reverie.envs import suites
 from reverie.errors import InputError, ReverieError
@@ -60,19 +62,53 @@ def make_env(env: EnvLike, **kwargs: Any) -> gym.Env[Any, Any]:
         raise NotAnEnvironmentError(
             f"expected an environment's name, a function that makes one or a gymnasium.Env, got {env!r}"
         )
-    try:
-        made = _make_named(env, kwargs) if isinstance(env, str) else env(**kwargs)
-    except (gym.error.DependencyNotInstalled, ModuleNotFoundError) as error:
-        raise MissingDependencyError(_how_to_install(env, error)) from error
+    # Gymnasium's checker warns at length; Reverie checks spaces, observations and rewards itself.
+    made = _make(env, kwargs, partial(gym.make, disable_env_checker=True))
     if not isinstance(made, gym.Env):
+        do = "derive from gymnasium.Env, or convert an old Gym environment with the package shimmy"
+        if isinstance(made, VectorEnv):
+            do = "it has several environments, for which there is the mode 'vector'"
         raise NotAnEnvironmentError(
-            f"{env!r} made a {type(made).__module__}.{type(made).__name__}, which is no gymnasium.Env: "
-            "derive from gymnasium.Env, or convert an old Gym environment with the package shimmy"
+            f"{env!r} made a {type(made).__module__}.{type(made).__name__}, which is no gymnasium.Env: {do}"
         )
     return made
 
 
-def _make_named(name: str, kwargs: dict[str, Any]) -> Any:
+def make_vector_env(env: Any, num_envs: int, **kwargs: Any) -> VectorEnv[Any, Any, Any]:
+    """Make a VectorEnv of N environments.
+
+    Args:
+        env: as for `make_env`, but no suite: a registered id is made by `gymnasium.make_vec`; a function, or
+            "module:factory", is called with `num_envs`; or a VectorEnv, which is returned as it is.
+        num_envs: N.
+        **kwargs: as for `make_env`.
+
+    Raises:
+        UnknownEnvironmentError, MissingDependencyError: as for `make_env`.
+        NotAnEnvironmentError: what was given or made is no VectorEnv, or has another number of environments.
+    """
+    if isinstance(env, gym.Env) or (isinstance(env, str) and suites.suite_of(env)):
+        raise NotAnEnvironmentError(f"{env!r} is no gymnasium.vector.VectorEnv: choose another mode than 'vector'")
+    made = env if isinstance(env, VectorEnv) else _make(env, {**kwargs, "num_envs": num_envs}, gym.make_vec)
+    if not isinstance(made, VectorEnv):
+        raise NotAnEnvironmentError(
+            f"{env!r} made a {type(made).__module__}.{type(made).__name__}, which is no gymnasium.vector.VectorEnv: "
+            "choose another mode than 'vector'"
+        )
+    if made.num_envs != num_envs:
+        raise NotAnEnvironmentError(f"{env!r} has {made.num_envs} environments, but {num_envs} were asked for")
+    return made
+
+
+def _make(env: Any, kwargs: dict[str, Any], registered: Callable[..., Any]) -> Any:
+    """`registered` makes what has a registered id."""
+    try:
+        return _make_named(env, kwargs, registered) if isinstance(env, str) else env(**kwargs)
+    except (gym.error.DependencyNotInstalled, ModuleNotFoundError) as error:
+        raise MissingDependencyError(_how_to_install(env, error)) from error
+
+
+def _make_named(name: str, kwargs: dict[str, Any], registered: Callable[..., Any]) -> Any:
     if suites.suite_of(name):
         return suites.make(name, **kwargs)
     name = name.removeprefix("gym/")
@@ -91,8 +127,7 @@ def _make_named(name: str, kwargs: dict[str, Any]) -> Any:
         # That there are newer versions of an environment is no news to someone who names this one.
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.filterwarnings("ignore", ".*Using the latest versioned environment")
-        # Gymnasium's checker warns at length; Reverie checks spaces, observations and rewards itself.
-        return gym.make(attribute, disable_env_checker=True, **kwargs)
+        return registered(attribute, **kwargs)
 
 
 def _import(module_name: str) -> ModuleType:

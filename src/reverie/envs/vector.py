@@ -3,7 +3,7 @@
 This is section 1 of algorithm.md: flags, no step lost or doubled where one episode ends and the next begins, and what
 becomes of an environment that fails.
 
-May import: `reverie.spaces`, `reverie.experience`, `reverie.envs.make`, `.workers`, `.guard`; Gymnasium.
+May import: `reverie.spaces`, `reverie.experience`, `reverie.envs.make`, `.workers`, `.guard`, `.seeds`; Gymnasium.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from gymnasium.vector.utils import batch_space, iterate
 
 from reverie.envs.guard import BrokenEnvironmentError, Guarded
 from reverie.envs.make import EnvLike, make_env
+from reverie.envs.seeds import seeds
 from reverie.envs.workers import InProcess, InProcesses, Outcome, Workers
 from reverie.errors import InputError
-from reverie.experience import Step
+from reverie.experience import Step, with_rows
 from reverie.spaces import EVERYTHING, Spaces
 
 Mode = Literal["serial", "parallel", "async"]
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0  # seconds before an environment is made anew; doubles while it fails again
-HELD_OUT = 2**30 + 2**20  # the smallest seed of held-out environments; others go up to 2³⁰ and their number
 
 
 class Environments:
@@ -95,7 +95,7 @@ class Environments:
         self.spaces = Spaces(self._workers.observation_space, self._workers.action_space)
         self._actions = batch_space(self._workers.action_space, num_envs)
         self._seed = seed
-        self._new_seeds = partial(_seeds, held_out=held_out)
+        self._new_seeds = partial(seeds, held_out=held_out)
         self._seeds: list[int] | None = self._new_seeds(seed, num_envs)
         self._timeout = timeout
         self._allowed = 0 if existing else restarts  # what exists can't be made anew
@@ -120,9 +120,9 @@ class Environments:
         Raises:
             BrokenEnvironmentError: an observation that doesn't fit its space or isn't finite.
         """
-        seeds = self._seeds if seed is None else self._new_seeds(seed, self.num_envs)
+        chosen = self._seeds if seed is None else self._new_seeds(seed, self.num_envs)
         for i in range(self.num_envs):
-            self._workers.start(i, "reset", seeds[i] if seeds else None)
+            self._workers.start(i, "reset", chosen[i] if chosen else None)
         step = self._finish_all(range(self.num_envs), np.ones(self.num_envs, bool))
         self._seeds = None
         return step
@@ -161,7 +161,7 @@ class Environments:
         step = self._record(outcomes, rows, is_first[rows])
         if not self.ready.all():
             assert self._shown is not None  # all were reset before
-            step = _with_rows(self._shown, self.ready, step)
+            step = with_rows(self._shown, self.ready, step)
         self._ended, self._shown = step.is_last.copy(), step
         return step
 
@@ -268,24 +268,5 @@ class Environments:
         )
 
 
-def _with_rows(shown: Step, rows: np.ndarray, new: Step) -> Step:
-    """A step of all environments with the newest of some of them; no array is shared with the one before."""
-
-    def put(old: np.ndarray, value: np.ndarray) -> np.ndarray:
-        merged = old.copy()
-        merged[rows] = value
-        return merged
-
-    observation = {key: put(old, new.observation[key]) for key, old in shown.observation.items()}
-    return Step(observation, *(put(old, value) for old, value in zip(shown[1:], new[1:], strict=True)))
-
-
 def _make(index: int, env: EnvLike, keys: str, kwargs: dict[str, Any]) -> Guarded:
     return Guarded(make_env(env, **kwargs), index, keys)
-
-
-def _seeds(seed: int | Sequence[int], num_envs: int, held_out: bool) -> list[int]:
-    """Distinct seeds below 2³¹, as old environments want them, that neighbouring run seeds don't share."""
-    drawn = int(np.random.SeedSequence(seed).generate_state(1)[0])
-    base = HELD_OUT + drawn % 2**29 if held_out else drawn % 2**30
-    return [base + i for i in range(num_envs)]

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
+from gymnasium.vector import VectorEnv
 
-from reverie.agent import Agent, initial_carry, policy_step
-from reverie.envs import Environments
+from reverie.agent import Agent, initial_carry, keep_rows, policy_step
+from reverie.envs import AnyEnvironments, open_environments
 from reverie.errors import InputError
 from reverie.learner import compute_dtype
 
@@ -73,7 +74,11 @@ def evaluate(
         raise InputError(f"episodes must be at least 1, got {episodes}.")
     count = min(envs, episodes) if isinstance(env, str) or callable(env) else 1
     kwargs = {"render_mode": "rgb_array"} if video and (isinstance(env, str) or callable(env)) else None
-    with Environments(env, count, seed=seed, keys=agent.config.env.keys, env_kwargs=kwargs) as environments:
+    if isinstance(env, VectorEnv):
+        count = env.num_envs
+    settings = agent.config.env
+    mode: Literal["serial", "vector"] = "vector" if settings.mode == "vector" else "serial"
+    with open_environments(env, count, mode=mode, seed=seed, keys=settings.keys, env_kwargs=kwargs) as environments:
         if environments.spaces != agent.spaces:
             raise InputError(
                 f"The agent was trained for {agent.spaces.observation_space} and {agent.spaces.action_space}, but the "
@@ -89,7 +94,7 @@ def evaluate(
 
 def play(
     agent: Agent,
-    environments: Environments,
+    environments: AnyEnvironments,
     episodes: int,
     seed: int,
     *,
@@ -108,14 +113,18 @@ def play(
     while np.any(finished < wanted):
         if stopped():
             return None
-        if film is not None and finished[0] == 0:
+        ready = environments.ready
+        if film is not None and finished[0] == 0 and ready[0]:
             film.take()
+        before = carry
         carry = policy_step(
             agent.networks, step.observation, step.is_first, carry, dtype=dtype, deterministic=deterministic
         )
+        carry = carry if ready.all() else keep_rows(ready, carry, before)
         step = environments.step(jax.device_get(carry.action))
-        returns, lengths = returns + step.reward, lengths + ~step.is_first
-        for index in np.flatnonzero(step.is_last):
+        new = environments.ready
+        returns, lengths = returns + np.where(new, step.reward, 0), lengths + (new & ~step.is_first)
+        for index in np.flatnonzero(new & step.is_last):
             if finished[index] < wanted[index]:
                 result.append((float(returns[index]), int(lengths[index])))
             finished[index] += 1
@@ -126,7 +135,7 @@ def play(
 class Film:
     """Frames of the first environment's first episode."""
 
-    def __init__(self, environments: Environments):
+    def __init__(self, environments: AnyEnvironments):
         try:
             import imageio.v3 as iio
         except ImportError as error:

@@ -7,7 +7,7 @@ import jax
 
 from reverie.agent import Agent
 from reverie.config import Config
-from reverie.envs import Environments
+from reverie.envs import open_environments
 from reverie.learner import Learner
 from reverie.training.display import Display, cautions, describe
 from reverie.training.loop import empty_replay
@@ -27,7 +27,8 @@ def inspect(env: Any, config: Config | None = None) -> None:
     """
     config = config or Config()
     config = replace(config, replay=replace(config.replay, home="memory"))  # that it would be counted
-    with Environments(env, 1, keys=config.env.keys) as environments:
+    mode = config.env.mode if config.env.mode == "vector" else "serial"
+    with open_environments(env, 1, mode=mode, keys=config.env.keys) as environments:
         spaces = environments.spaces
     learner = Learner(spaces.observation, spaces.action, config)
     networks = jax.eval_shape(learner.init, jax.random.key(0)).networks  # shapes are enough

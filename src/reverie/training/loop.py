@@ -20,7 +20,7 @@ from jaxtyping import PRNGKeyArray
 
 from reverie.agent import Agent, Carry, Keys, initial_carry, keep_rows, policy_step
 from reverie.config import Config
-from reverie.envs import Environments
+from reverie.envs import AnyEnvironments
 from reverie.experience import Experience, Step
 from reverie.learner import Latents, Learner, LearnerState, UpdateOutput
 from reverie.replay import Replay, Rows
@@ -62,7 +62,7 @@ class Loop:
         whole: False after an environment failed: the step that was broken off is not part of the run.
     """
 
-    def __init__(self, envs: Environments, config: Config, clock: Clock, folder: Path | None = None) -> None:
+    def __init__(self, envs: AnyEnvironments, config: Config, clock: Clock, folder: Path | None = None) -> None:
         """`folder`: for a replay that is kept on disk."""
         self.config, self.clock = config, clock
         self._envs, self._keys = envs, Keys.of(config.seed)

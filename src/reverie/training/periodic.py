@@ -10,7 +10,7 @@ from typing import Any
 
 from reverie.agent import Agent
 from reverie.config import Config
-from reverie.envs import Environments
+from reverie.envs import AnyEnvironments, open_environments
 from reverie.errors import InputError
 from reverie.training.evaluation import Evaluation, play
 
@@ -36,7 +36,7 @@ class PeriodicEvaluation:
             )
         self._env, self._config, self._warn = env, config, warn
         self._seed = 2**31 - 1 - config.seed  # another than training's, whatever that is
-        self._environments: Environments | None = None
+        self._environments: AnyEnvironments | None = None
         self._failed = self._cancelled = False
 
     def due(self, before: int, now: int) -> bool:
@@ -67,14 +67,14 @@ class PeriodicEvaluation:
                 self._environments.close()
             self._environments = None
 
-    def _made(self) -> Environments:
+    def _made(self) -> AnyEnvironments:
         config = replace(self._config.env, envs=min(self._config.env.envs, self._episodes))
-        return Environments(
+        return open_environments(
             self._env,
             config.envs,
             seed=self._seed,
             held_out=True,
-            mode="serial" if config.mode == "serial" else "parallel",
+            mode="parallel" if config.mode == "async" else config.mode,  # the same episodes each time
             timeout=config.timeout,
             keys=config.keys,
         )

@@ -11,10 +11,11 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+from gymnasium.vector import VectorEnv
 
 from reverie.agent import Agent
 from reverie.config import Config
-from reverie.envs import Environments
+from reverie.envs import open_environments
 from reverie.envs.suites import suite_of
 from reverie.errors import InputError, ReverieError
 from reverie.presets import for_suite
@@ -53,7 +54,7 @@ def train(
 
     Args:
         env: the id of a registered Gymnasium environment, "module:factory", a callable that makes an environment,
-            or an environment (then one of it is stepped, and closed at the end).
+            or an environment (then one of it is stepped, and closed at the end) or a gymnasium.vector.VectorEnv.
         config: everything that decides a run; the defaults are the paper's with the smallest model, for environments
             of a suite with its train ratio, number of environments and steps.
         steps: environment steps, instead of `config.run.steps`.
@@ -98,13 +99,13 @@ class Trainer:
         if steps is not None:
             config = replace(config, run=replace(config.run, steps=steps))
         if not isinstance(env, str) and not callable(env):
-            config = replace(config, env=replace(config.env, envs=1))
+            config = _for_existing(env, config)
         self.config, self.interrupted = config, False
         self._clock = Clock()
         self._told_skipped = False
         self._evaluation = PeriodicEvaluation(env, config, lambda sentence: self._display.warn(sentence))
         with ExitStack() as opened:  # closed at once if one of the next steps fails
-            self._envs = Environments(
+            self._envs = open_environments(
                 env,
                 config.env.envs,
                 seed=config.seed,
@@ -301,6 +302,13 @@ class Trainer:
             self._folder.save(self.loop.state, self.loop.replay, self.loop.arrays(progress), progress, wait=wait)
         if wait and (problem := self._folder.problem()):
             self._display.warn(problem)
+
+
+def _for_existing(env: Any, config: Config) -> Config:
+    """An environment that exists already is stepped alone, a VectorEnv as it is."""
+    if isinstance(env, VectorEnv):
+        return replace(config, env=replace(config.env, envs=env.num_envs, mode="vector"))
+    return replace(config, env=replace(config.env, envs=1))
 
 
 def env_name(env: Any) -> str | None:

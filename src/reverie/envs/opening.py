@@ -1,0 +1,52 @@
+"""Several environments, however they are stepped. May import: the rest of this room."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from gymnasium.vector import VectorEnv
+
+from reverie.envs.batched import VectorEnvironments
+from reverie.envs.make import EnvLike, make_vector_env
+from reverie.envs.vector import Environments
+from reverie.spaces import EVERYTHING
+
+AnyEnvironments = Environments | VectorEnvironments
+
+
+def open_environments(
+    env: EnvLike | VectorEnv[Any, Any, Any],
+    num_envs: int = 1,
+    *,
+    seed: int = 0,
+    held_out: bool = False,
+    mode: Literal["serial", "parallel", "async", "vector"] = "serial",
+    restarts: int = 0,
+    timeout: float | None = None,
+    keys: str = EVERYTHING,
+    env_kwargs: Mapping[str, Any] | None = None,
+) -> AnyEnvironments:
+    """N environments that are stepped as one; see `Environments`.
+
+    Args:
+        mode: "vector": one VectorEnv has them all, and is made by name, by a function that takes `num_envs`, or exists
+            already; else as `Environments` has it.
+
+    Raises:
+        InputError: as `Environments`, `VectorEnvironments` and `make_vector_env` do.
+    """
+    if mode == "vector" or isinstance(env, VectorEnv):
+        made = make_vector_env(env, num_envs, **(env_kwargs or {}))
+        return VectorEnvironments(made, seed=seed, held_out=held_out, keys=keys)
+    return Environments(
+        env,
+        num_envs,
+        seed=seed,
+        held_out=held_out,
+        mode=mode,
+        restarts=restarts,
+        timeout=timeout,
+        keys=keys,
+        env_kwargs=env_kwargs,
+    )

@@ -1,0 +1,196 @@
+"""VectorEnvs of others: however they go on after an episode, each environment has the same stream of records."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+
+from reverie.envs import BrokenEnvironmentError, Environments, make_env, open_environments
+from reverie.envs.batched import VectorEnvironments
+from reverie.envs.make import NotAnEnvironmentError, UnknownEnvironmentError
+from reverie.errors import InputError
+
+MODES = list(AutoresetMode)
+LENGTHS = [3, 1, 4]
+
+
+class Scripted(gym.Env[Any, Any]):
+    """Shows (episode, time) and the action before; terminated and truncated in turn, after as many steps as it says."""
+
+    observation_space = spaces.Dict({"at": spaces.Box(0, 99, (2,), np.float32), "did": spaces.Discrete(4)})
+    action_space = spaces.Discrete(4)
+
+    def __init__(self, length: int) -> None:
+        self.length, self.episode = length, 0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.episode, self.time = self.episode + 1, 0
+        return self.observe(0), {}
+
+    def step(self, action: Any) -> Any:
+        self.time += 1
+        assert self.time <= self.length, "stepped beyond the end"
+        end, terminates = self.time == self.length, self.episode % 2 == 1
+        return self.observe(int(action)), 10 * self.episode + self.time, end and terminates, end and not terminates, {}
+
+    def observe(self, did: int) -> Any:
+        return {"at": np.array([self.episode, self.time], np.float32), "did": did}
+
+
+class Batched(VectorEnv[Any, Any, Any]):
+    """A vector environment whose final observations are a batch, as those have that are written as one."""
+
+    def __init__(self, inner: SyncVectorEnv) -> None:
+        self.inner, self.num_envs, self.metadata = inner, inner.num_envs, inner.metadata
+        self.single_observation_space = inner.single_observation_space
+        self.single_action_space = inner.single_action_space
+        self.render_mode = None
+
+    def reset(self, *, seed: Any = None, options: Any = None) -> Any:
+        return self.inner.reset(seed=seed, options=options)
+
+    def step(self, action: Any) -> Any:
+        *rest, info = self.inner.step(action)
+        if "final_obs" in info:
+            shown = [one or self.single_observation_space.sample() for one in info["final_obs"]]
+            info = {"final_obs": {key: np.stack([one[key] for one in shown]) for key in shown[0]}}
+        return *rest, info
+
+
+def sync(mode: AutoresetMode, **kwargs: Any) -> SyncVectorEnv:
+    return SyncVectorEnv([lambda n=n: Scripted(n) for n in LENGTHS], autoreset_mode=mode, **kwargs)
+
+
+def streams(envs: Any, length: int) -> list[list[tuple[Any, ...]]]:
+    """The first records of each environment; each does its own place and the time, modulo 4, as long as it is asked."""
+    found: list[list[tuple[Any, ...]]] = [[] for _ in LENGTHS]
+    step = envs.reset()
+    while min(map(len, found)) < length:
+        action = np.full(len(LENGTHS), 3)  # what those are told that are not ready must not matter
+        for i in np.flatnonzero(envs.ready):
+            at, did = step.observation["at"][i].tolist(), int(step.observation["did"][i])
+            found[i].append((*at, did, float(step.reward[i]), *(bool(flag[i]) for flag in step[2:])))
+            action[i] = (i + at[1]) % 3
+        step = envs.step({"action": action})
+    return [stream[:length] for stream in found]
+
+
+@pytest.fixture(scope="module")
+def expected() -> list[list[tuple[Any, ...]]]:
+    """What Reverie's own environments show."""
+    found = []
+    for i, length in enumerate(LENGTHS):
+        envs, stream = Environments(Scripted(length)), []
+        step = envs.reset()
+        for _ in range(40):
+            at, did = step.observation["at"][0].tolist(), int(step.observation["did"][0])
+            stream.append((*at, did, float(step.reward[0]), *(bool(flag[0]) for flag in step[2:])))
+            step = envs.step({"action": np.array([(i + at[1]) % 3], int)})
+        found.append(stream)
+    return found
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("make", [sync, lambda mode: sync(mode, copy=False), lambda mode: Batched(sync(mode))])
+def test_every_mode_gives_the_same_streams(mode: AutoresetMode, make: Any, expected: Any) -> None:
+    with VectorEnvironments(make(mode)) as envs:
+        found = streams(envs, 40)
+    assert found == expected
+    assert found[1][:4] == [
+        (1, 0, 0, 0, True, False, False),
+        (1, 1, 1, 11, False, True, True),
+        (2, 0, 0, 0, True, False, False),
+        (2, 1, 1, 21, False, True, False),
+    ]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_in_processes_of_gymnasiums_too(mode: AutoresetMode, expected: Any) -> None:
+    env = AsyncVectorEnv([lambda n=n: Scripted(n) for n in LENGTHS], autoreset_mode=mode, context="fork")
+    with VectorEnvironments(env) as envs:
+        assert streams(envs, 15) == [stream[:15] for stream in expected]
+
+
+def test_what_was_shown_does_not_change(expected: Any) -> None:
+    with VectorEnvironments(sync(AutoresetMode.SAME_STEP, copy=False)) as envs:
+        shown = [(envs.reset(), envs.ready)]
+        shown += [(envs.step({"action": np.zeros(3, int)}), envs.ready) for _ in range(20)]
+    for i, stream in enumerate(expected):
+        at = [tuple(step.observation["at"][i]) for step, ready in shown if ready[i]]
+        assert at == [record[:2] for record in stream[: len(at)]]
+
+
+def test_a_seed_repeats_and_held_out_ones_are_others() -> None:
+    def first(**settings: Any) -> np.ndarray:
+        with open_environments("CartPole-v1", 3, mode="vector", **settings) as envs:
+            assert isinstance(envs, VectorEnvironments)
+            return envs.reset().observation["vector"]
+
+    np.testing.assert_array_equal(first(seed=1), first(seed=1))
+    assert np.any(first(seed=1) != first(seed=2))
+    assert np.any(first(seed=1) != first(seed=1, held_out=True))
+
+
+def test_functions_and_those_that_exist_are_taken() -> None:
+    def factory(num_envs: int) -> VectorEnv[Any, Any, Any]:
+        return sync(AutoresetMode.DISABLED) if num_envs == 3 else gym.make_vec("CartPole-v1", num_envs=2)
+
+    for env in (factory, sync(AutoresetMode.DISABLED)):
+        with open_environments(env, 3, mode="vector") as envs:
+            assert envs.reset().observation["at"].tolist() == [[1, 0]] * 3
+    with pytest.raises(NotAnEnvironmentError, match="has 2 environments, but 5 were asked for"):
+        open_environments(factory, 5, mode="vector")
+
+
+@pytest.mark.parametrize(
+    ("env", "error", "sentence"),
+    [
+        (lambda num_envs: gym.make("CartPole-v1"), NotAnEnvironmentError, "choose another mode than 'vector'"),
+        ("atari/pong", NotAnEnvironmentError, "choose another mode than 'vector'"),
+        ("CartPol-v1", UnknownEnvironmentError, "did you mean 'CartPole-v1'"),
+    ],
+)
+def test_what_is_no_vector_environment_is_refused(env: Any, error: type[Exception], sentence: str) -> None:
+    with pytest.raises(error, match=sentence):
+        open_environments(env, 2, mode="vector")
+
+
+def test_a_vector_environment_in_another_mode_is_told_of_this_one() -> None:
+    with pytest.raises(NotAnEnvironmentError, match="for which there is the mode 'vector'"):
+        make_env(lambda: sync(AutoresetMode.NEXT_STEP))
+
+
+def test_who_does_not_say_how_it_goes_on_is_refused() -> None:
+    env = sync(AutoresetMode.NEXT_STEP)
+    env.metadata = {}
+    with pytest.raises(InputError, match="does not say how an episode follows the one before"):
+        VectorEnvironments(env)
+
+
+@pytest.mark.parametrize("reward", [np.nan, np.inf])
+def test_a_reward_that_is_not_finite_is_named(reward: float) -> None:
+    class Bad(Scripted):
+        def step(self, action: Any) -> Any:
+            observation, _, *rest = super().step(action)
+            return observation, reward, *rest
+
+    envs = VectorEnvironments(SyncVectorEnv([lambda: Bad(3)]))
+    envs.reset()
+    with pytest.raises(BrokenEnvironmentError, match="expected 1 finite rewards"):
+        envs.step({"action": np.array([0])})
+
+
+def test_a_missing_final_observation_is_named() -> None:
+    class Without(Batched):
+        def step(self, action: Any) -> Any:
+            *rest, _ = super().step(action)
+            return *rest, {}
+
+    envs = VectorEnvironments(Without(sync(AutoresetMode.SAME_STEP)))
+    envs.reset()
+    with pytest.raises(BrokenEnvironmentError, match="without info\\['final_obs'\\]"):
+        envs.step({"action": np.zeros(3, int)})
