@@ -97,6 +97,8 @@ class EnvConfig:
     # serial: one after the other, in this process. parallel: each in a process of its own, in lockstep; for slow ones.
     # async: so too, but none waits for another; no two runs are the same then. vector: a VectorEnv has all of them.
     mode: Literal["serial", "parallel", "async", "vector"] = "serial"
+    time_limit: int = 0  # decisions after which an episode is cut off; 0: only the environment's own limit
+    action_repeat: int = 1  # how often an action is done; all of them are one decision, and their rewards are added up
     restarts: int = 10  # how often, in all, an environment that fails is made anew before the run ends
     timeout: float = 300.0  # seconds after which an environment in a process of its own has failed
 
@@ -220,6 +222,8 @@ BOUNDS = MappingProxyType(
         "replay.batch": (1, None),
         "replay.length": (2, None),
         "env.envs": (1, None),
+        "env.time_limit": (0, None),
+        "env.action_repeat": (1, None),
         "env.restarts": (0, None),
         "env.timeout": (1e-3, None),
         "run.steps": (1, None),
@@ -250,6 +254,11 @@ def _check(config: Config) -> None:
     channels = 4 * model.depth
     if channels % model.blocks:
         raise InputError(f"4 × model.depth ({channels}) must be a multiple of model.blocks ({model.blocks}).")
+    if config.env.mode == "vector" and (config.env.time_limit or config.env.action_repeat > 1):
+        raise InputError(
+            "env.time_limit and env.action_repeat go around single environments, but env.mode is 'vector': give the "
+            "vector environment its own."
+        )
     if config.replay.capacity < config.env.envs * (config.replay.length + 1):
         raise InputError(
             f"replay.capacity ({config.replay.capacity}) must hold one sequence of {config.replay.length + 1} "

@@ -25,13 +25,15 @@ def open_environments(
     restarts: int = 0,
     timeout: float | None = None,
     keys: str = EVERYTHING,
+    time_limit: int = 0,
+    action_repeat: int = 1,
     env_kwargs: Mapping[str, Any] | None = None,
 ) -> AnyEnvironments:
     """N environments that are stepped as one; see `Environments`.
 
     Args:
         mode: "vector": one VectorEnv has them all, and is made by name, by a function that takes `num_envs`, or exists
-            already; else as `Environments` has it.
+            already, and only seeds and keys are ours to choose; else as `Environments` has it.
 
     Raises:
         InputError: as `Environments`, `VectorEnvironments` and `make_vector_env` do.
@@ -48,5 +50,7 @@ def open_environments(
         restarts=restarts,
         timeout=timeout,
         keys=keys,
+        time_limit=time_limit,
+        action_repeat=action_repeat,
         env_kwargs=env_kwargs,
     )

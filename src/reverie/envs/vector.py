@@ -3,7 +3,7 @@
 This is section 1 of algorithm.md: flags, no step lost or doubled where one episode ends and the next begins, and what
 becomes of an environment that fails.
 
-May import: `reverie.spaces`, `reverie.experience`, `reverie.envs.make`, `.workers`, `.guard`, `.seeds`; Gymnasium.
+May import: `reverie.spaces`, `reverie.experience`, and of this room all but `batched` and `opening`; Gymnasium.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from reverie.envs.guard import BrokenEnvironmentError, Guarded
 from reverie.envs.make import EnvLike, make_env
 from reverie.envs.seeds import seeds
 from reverie.envs.workers import InProcess, InProcesses, Outcome, Workers
+from reverie.envs.wrappers import wrapped
 from reverie.errors import InputError
 from reverie.experience import Step, with_rows
 from reverie.spaces import EVERYTHING, Spaces
@@ -53,6 +54,8 @@ class Environments:
         restarts: how often, in all, an environment that fails is made anew. Its episode ends there, cut off.
         timeout: seconds after which one that doesn't answer has failed; only a process can be given up.
         keys: a regular expression: which observations of a Dict or Tuple are taken.
+        time_limit: decisions after which an episode is truncated; 0: none but the environment's own.
+        action_repeat: how often an action is done, as one decision.
         env_kwargs: what to make each environment with, for instance {"render_mode": "rgb_array"}.
 
     Attributes:
@@ -79,6 +82,8 @@ class Environments:
         restarts: int = 0,
         timeout: float | None = None,
         keys: str = EVERYTHING,
+        time_limit: int = 0,
+        action_repeat: int = 1,
         env_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         if num_envs < 1:
@@ -89,7 +94,8 @@ class Environments:
                 "an environment that exists already can only be stepped alone and in this process: "
                 "give its name or a function that makes it"
             )
-        makers = [partial(_make, i, env, keys, dict(env_kwargs or {})) for i in range(num_envs)]
+        wrap = partial(wrapped, time_limit=time_limit, action_repeat=action_repeat)
+        makers = [partial(_make, i, env, keys, wrap, dict(env_kwargs or {})) for i in range(num_envs)]
         self._workers: Workers = InProcess(makers) if mode == "serial" else InProcesses(makers)
         self.num_envs = num_envs
         self.spaces = Spaces(self._workers.observation_space, self._workers.action_space)
@@ -268,5 +274,7 @@ class Environments:
         )
 
 
-def _make(index: int, env: EnvLike, keys: str, kwargs: dict[str, Any]) -> Guarded:
-    return Guarded(make_env(env, **kwargs), index, keys)
+def _make(
+    index: int, env: EnvLike, keys: str, wrap: Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]], kwargs: dict[str, Any]
+) -> Guarded:
+    return Guarded(wrap(make_env(env, **kwargs)), index, keys)

@@ -122,6 +122,10 @@ def describe(agent: Agent, env: str, replay: Replay, steps: int) -> Table:
         f"train ratio {config.run.train_ratio:g}: {each} of {config.replay.batch} × {config.replay.length} steps, "
         f"{config.env.envs} environments{together}",
     )
+    if (repeat := config.env.action_repeat) > 1:
+        table.add_row(
+            "counts", f"a step repeats its action {repeat} times; published curves count {repeat} a step (frames)"
+        )
     if paper := SUITES.get(suite_of(env) or ""):
         table.add_row(
             "the paper",

@@ -78,7 +78,16 @@ def evaluate(
         count = env.num_envs
     settings = agent.config.env
     mode: Literal["serial", "vector"] = "vector" if settings.mode == "vector" else "serial"
-    with open_environments(env, count, mode=mode, seed=seed, keys=settings.keys, env_kwargs=kwargs) as environments:
+    with open_environments(
+        env,
+        count,
+        mode=mode,
+        seed=seed,
+        keys=settings.keys,
+        time_limit=settings.time_limit,
+        action_repeat=settings.action_repeat,
+        env_kwargs=kwargs,
+    ) as environments:
         if environments.spaces != agent.spaces:
             raise InputError(
                 f"The agent was trained for {agent.spaces.observation_space} and {agent.spaces.action_space}, but the "

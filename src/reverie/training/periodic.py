@@ -77,4 +77,6 @@ class PeriodicEvaluation:
             mode="parallel" if config.mode == "async" else config.mode,  # the same episodes each time
             timeout=config.timeout,
             keys=config.keys,
+            time_limit=config.time_limit,
+            action_repeat=config.action_repeat,
         )

@@ -113,6 +113,8 @@ class Trainer:
                 restarts=config.env.restarts,
                 timeout=config.env.timeout,
                 keys=config.env.keys,
+                time_limit=config.env.time_limit,
+                action_repeat=config.env.action_repeat,
             )
             opened.callback(self._envs.close)
             opened.callback(self._evaluation.close)
@@ -287,6 +289,8 @@ class Trainer:
             "replay/records": float(len(self.loop.replay)),
             "replay/bytes": float(self.loop.replay.nbytes),
         }
+        if (repeat := self.config.env.action_repeat) > 1:
+            values["frames"] = float(self.env_steps * repeat)
         self._report.write(self.env_steps, self.updates, values, self.episodes.recent, last=last)
 
     def _save(self, *, wait: bool = False) -> None:
