@@ -20,6 +20,7 @@ import reverie
 from reverie.config import BehaviourConfig, Config, EnvConfig, ModelConfig, ReplayConfig, RunConfig
 from reverie.storage import Store, read_arrays
 from reverie.training import DivergedError, Trainer, train
+from reverie.training.clock import Clock
 from reverie.training.metrics import MetricsWriter, read_metrics
 
 ENV = "reverie/CatchVector-v0"
@@ -148,6 +149,29 @@ def test_shares_of_time_do_not_exceed_the_whole(tmp_path):
     for row in read_metrics(tmp_path / "run"):
         if "time/env" in row:
             assert 0 < sum(row[f"time/{part}"] for part in ("env", "act", "data", "learn", "log")) <= 1.01
+
+
+def test_the_latency_of_acting_is_its_time_over_its_times(tmp_path):
+    train(ENV, TINY, logdir=tmp_path / "run", quiet=True)
+    rows = [row for row in read_metrics(tmp_path / "run") if row.get("rate/env_steps")]
+    assert len(rows) > 20
+    for row in rows:  # one for each step of the loop
+        seconds = TINY.env.envs / row["rate/env_steps"]
+        assert row["latency/act_ms"] == pytest.approx(1e3 * row["time/act"] * seconds, rel=0.05)
+
+
+def test_a_clock_counts_a_block_that_is_continued_once():
+    clock = Clock()
+    for _ in range(2):
+        with clock.measure("act"):
+            time.sleep(0.01)
+        with clock.measure("env"):
+            time.sleep(0.02)
+        with clock.measure("act", again=True):
+            time.sleep(0.01)
+    assert 20 <= clock.milliseconds("act") <= 1e3 * clock.elapsed / 2 - 20
+    clock.shares()
+    assert clock.milliseconds("act") == 0
 
 
 class Recorder(gym.Env):

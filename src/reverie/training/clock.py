@@ -13,11 +13,13 @@ class Clock:
 
     def __init__(self) -> None:
         self._spent: dict[str, float] = defaultdict(float)
+        self._times: dict[str, int] = defaultdict(int)
         self._since = time.perf_counter()
 
     @contextmanager
-    def measure(self, part: str) -> Iterator[None]:
-        """Count the time of the block towards a part."""
+    def measure(self, part: str, *, again: bool = False) -> Iterator[None]:
+        """Count the time of the block towards a part; `again`: it goes on with what the block before began."""
+        self._times[part] += not again
         start = time.perf_counter()
         try:
             yield
@@ -29,9 +31,14 @@ class Clock:
         """Seconds since the last `shares`."""
         return time.perf_counter() - self._since
 
+    def milliseconds(self, part: str) -> float:
+        """What a part has taken each time, on average since the last `shares`."""
+        return 1e3 * self._spent[part] / max(1, self._times[part])
+
     def shares(self) -> dict[str, float]:
         """Each part's share of the wall time since the last call, then starts anew."""
         shares = {part: self._spent[part] / max(self.elapsed, 1e-9) for part in PARTS}
         self._spent.clear()
+        self._times.clear()
         self._since = time.perf_counter()
         return shares

@@ -50,7 +50,8 @@ class Display:
             rate = values["rate/env_steps"]
             left = f"{_duration(max(0, self._steps - step) / rate)} left" if rate else "no step yet"
             progress += f" ({left})"
-            self._speed = f"{rate:.1f} steps/s, {values['rate/updates']:.2f} updates/s"
+            self._speed = f"{rate:.1f} steps/s, {values['rate/updates']:.2f} updates/s, "
+            self._speed += f"{values['latency/act_ms']:.1f} ms to act"
             shares = {name[5:]: share for name, share in values.items() if name.startswith("time/")}
             self._shares = ", ".join(f"{name} {share:.0%}" for name, share in shares.items() if share)
         progress += f", {values['updates']:,.0f} updates"

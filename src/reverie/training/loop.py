@@ -111,7 +111,7 @@ class Loop:
         updates, skipped = self._learn()
         with self.clock.measure("learn"):
             jax.block_until_ready(newest)  # the update that the acting parameters come from
-        with self.clock.measure("act"):
+        with self.clock.measure("act", again=True):
             carry = acted[0]
             action, latents = jax.device_get(acted[1:])
         self._now = None

@@ -95,5 +95,6 @@ class Report:
         rates = {
             "rate/env_steps": (env_steps - self._reported[0]) / seconds,
             "rate/updates": (updates - self._reported[1]) / seconds,
+            "latency/act_ms": self._clock.milliseconds("act"),
         }
         return rates | {f"time/{part}": share for part, share in self._clock.shares().items()}
