@@ -1,40 +1,63 @@
-"""The real training loop on a fast, an image and a slow environment: rates, and where a second goes."""
+"""The real training loop beside the bare environments: rates, what the loop adds to a step, and where a second goes."""
 
+import itertools
 import json
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
 import tyro
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
 from benchmarks.common import Size, report
 from reverie.config import Config
+from reverie.envs import make_env
+from reverie.envs.suites import missing
 from reverie.presets import SIZES
 from reverie.training import train
 from reverie.training.clock import PARTS
 
+Mode = Literal["serial", "parallel", "async"]
+
 
 class Slow(gym.Wrapper[Any, Any, Any, Any]):
-    """An environment whose step takes five milliseconds."""
+    """An environment whose step takes so many seconds; of `one_in` with seeds in a row, a single one does."""
+
+    def __init__(self, env: gym.Env[Any, Any], seconds: float, one_in: int = 1) -> None:
+        super().__init__(env)
+        self._seconds, self._one_in, self._slow = seconds, one_in, True
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        if seed is not None:
+            self._slow = seed % self._one_in == 0
+        return super().reset(seed=seed, options=options)
 
     def step(self, action: Any) -> Any:
-        time.sleep(0.005)
+        if self._slow:
+            time.sleep(self._seconds)
         return super().step(action)
 
 
-def slow_cartpole(render_mode: str | None = None) -> gym.Env[Any, Any]:
-    return Slow(gym.make("CartPole-v1", render_mode=render_mode))
+def slow(render_mode: str | None = None) -> gym.Env[Any, Any]:
+    return Slow(gym.make("CartPole-v1", render_mode=render_mode), 0.005)
+
+
+def uneven(render_mode: str | None = None) -> gym.Env[Any, Any]:
+    return Slow(gym.make("CartPole-v1", render_mode=render_mode), 0.05, one_in=4)
 
 
 ENVS: dict[str, str | Callable[..., Any]] = {
     "fast": "CartPole-v1",
     "image": "reverie/Catch-v0",
-    "slow": slow_cartpole,
+    "crafter": "crafter",
+    "slow": slow,
+    "uneven": uneven,
 }
 
 
@@ -42,10 +65,13 @@ ENVS: dict[str, str | Callable[..., Any]] = {
 class Settings:
     """Train for some seconds in every combination; what is compiled is warmed up and left out."""
 
-    env: tuple[str, ...] = ("fast", "image", "slow")
-    """Of fast (CartPole), image (Catch, 64×64×3) and slow (CartPole, 5 ms a step)."""
+    env: tuple[str, ...] = ("fast", "image", "crafter", "slow", "uneven")
+    """Of fast (CartPole), image (Catch, 64×64×3), crafter (where it is installed), slow (CartPole, 5 ms a step) and
+    uneven (CartPole, of four environments one takes 50 ms a step; always in processes, in lockstep and without)."""
     train_ratio: tuple[float, ...] = (0.0, 32.0, 512.0)
     envs: tuple[int, ...] = (1, 4, 16)
+    mode: tuple[Mode, ...] = ("serial",)
+    """How all but uneven are stepped: serial, parallel, async."""
     size: Size = "size1m"
     seconds: float = 20.0
     """Measured per combination."""
@@ -55,17 +81,47 @@ class Settings:
 def main(settings: Settings) -> None:
     rows = []
     for env in settings.env:
-        for ratio in settings.train_ratio:
-            for envs in settings.envs:
-                rows.append({"env": env, "train ratio": ratio, "envs": envs, **measure(settings, env, ratio, envs)})
+        if env == "crafter" and missing("crafter"):
+            print("crafter is not installed and left out")
+            continue
+        modes = ("parallel", "async") if env == "uneven" else settings.mode
+        for mode, envs in itertools.product(modes, [n for n in settings.envs if env != "uneven" or n % 4 == 0]):
+            bare = bare_rate(env, mode, envs, settings.seconds / 4)
+            for ratio in settings.train_ratio:
+                row = {"env": env, "mode": mode, "train ratio": ratio, "envs": envs, "bare steps/s": bare}
+                rows.append(row | measure(settings, env, mode, ratio, envs))
+                if ratio == 0:
+                    rows[-1]["loop adds µs/step"] = 1e6 * (1 / rows[-1]["env steps/s"] - 1 / bare)
                 print(rows[-1], flush=True)
     report("loop", settings, rows, settings.output)
 
 
-def measure(settings: Settings, env: str, ratio: float, envs: int) -> dict[str, float]:
+def bare_rate(env: str, mode: Mode, envs: int, seconds: float) -> float:
+    """Steps per second of Gymnasium's own vector environment with random actions; in processes in lockstep."""
+    makers = [partial(make_env, ENVS[env])] * envs
+    vector: VectorEnv[Any, Any, Any]
+    vector = SyncVectorEnv(makers) if mode == "serial" else AsyncVectorEnv(makers, context="spawn")
+    vector.action_space.seed(0)
+    actions = [vector.action_space.sample() for _ in range(64)]
+    vector.reset(seed=0)
+    ended, steps = np.zeros(envs, bool), 0
+    begun = time.perf_counter()
+    for action in itertools.cycle(actions):
+        _, _, terminated, truncated, _ = vector.step(action)
+        steps += int(np.sum(~ended))  # that of an episode that has ended begins the next one
+        ended = terminated | truncated
+        if time.perf_counter() - begun >= seconds:
+            break
+    rate = steps / (time.perf_counter() - begun)
+    vector.close()
+    return rate
+
+
+def measure(settings: Settings, env: str, mode: Mode, ratio: float, envs: int) -> dict[str, float]:
+    """Rates and shares of our loop."""
     config = Config()
     run = replace(config.run, steps=10**9, train_ratio=ratio, log_every=1.0, checkpoint_every=1e9, tensorboard=False)
-    config = replace(config, model=SIZES[settings.size], run=run, env=replace(config.env, envs=envs))
+    config = replace(config, model=SIZES[settings.size], run=run, env=replace(config.env, envs=envs, mode=mode))
     begun: list[float] = []
 
     def enough(trainer: Any) -> bool:
@@ -78,10 +134,11 @@ def measure(settings: Settings, env: str, ratio: float, envs: int) -> dict[str, 
         lines = map(json.loads, (Path(folder) / "metrics.jsonl").read_text().splitlines())
         rows = [row for row in lines if "rate/updates" in row and (row["updates"] > 2 or ratio == 0)][1:-1]
     mean = lambda name: float(np.mean([row[name] for row in rows]))  # noqa: E731
-    shares = {f"{part} share": mean(f"time/{part}") for part in PARTS}
+    shares = {f"{part} share": mean(f"time/{part}") for part in PARTS if part != "eval"}
     return {
         "env steps/s": mean("rate/env_steps"),
         "updates/s": mean("rate/updates"),
+        "act ms": mean("latency/act_ms"),
         **shares,
         "other share": 1 - sum(shares.values()),
     }

@@ -5,7 +5,6 @@ Environments, their seeds and the policy's random key are the evaluation's own: 
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 from reverie.agent import Agent
@@ -68,10 +67,10 @@ class PeriodicEvaluation:
             self._environments = None
 
     def _made(self) -> AnyEnvironments:
-        config = replace(self._config.env, envs=min(self._config.env.envs, self._episodes))
+        config = self._config.env
         return open_environments(
             self._env,
-            config.envs,
+            config.envs if config.mode == "vector" else min(config.envs, self._episodes),
             seed=self._seed,
             held_out=True,
             mode="parallel" if config.mode == "async" else config.mode,  # the same episodes each time
