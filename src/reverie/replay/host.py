@@ -105,8 +105,10 @@ class HostStreams(Streams):
         segments, places = np.divmod(slots, self.segment)
         for index in np.unique(segments[slots < self.length]).tolist():
             self._allocate(index)
-            rows = np.nonzero((segments == index) & (slots < self.length))
-            where = rows[0], places[rows]
+            rows: Any = np.nonzero((segments == index) & (slots < self.length))
+            where: Any = (rows[0], places[rows])
+            if slots.shape[1] == 1 and np.all(slots == slots[0]):  # in lockstep, where slices are quicker
+                rows, where = (slice(None), 0), (slice(None), int(places[0, 0]))
             for target, source in zip(jax.tree.leaves(self._segments[index]), jax.tree.leaves(records), strict=True):
                 target[where] = source[rows]
 
