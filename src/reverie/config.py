@@ -96,7 +96,8 @@ class EnvConfig:
     keys: str = ".*"  # a regular expression: which observations of a Dict or Tuple are taken at all
     # serial: one after the other, in this process. parallel: each in a process of its own, in lockstep; for slow ones.
     # async: so too, but none waits for another; no two runs are the same then. vector: a VectorEnv has all of them.
-    mode: Literal["serial", "parallel", "async", "vector"] = "serial"
+    # compiled: inside the compiled program, if written in JAX. auto: compiled where that can be, else serial.
+    mode: Literal["auto", "serial", "parallel", "async", "vector", "compiled"] = "auto"
     time_limit: int = 0  # decisions after which an episode is cut off; 0: only the environment's own limit
     action_repeat: int = 1  # how often an action is done; all of them are one decision, and their rewards are added up
     restarts: int = 10  # how often, in all, an environment that fails is made anew before the run ends

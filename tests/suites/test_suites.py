@@ -1,5 +1,8 @@
 """Every suite on its real package: made by name, trained on for some updates, with its own ends and seeds."""
 
+from collections.abc import Iterator
+
+import jax
 import numpy as np
 import pytest
 
@@ -15,6 +18,13 @@ TINY = Config(
     env=EnvConfig(envs=2),
     run=RunConfig(steps=30, train_ratio=1, log_every=0, tensorboard=False),
 )
+
+
+@pytest.fixture(autouse=True)
+def _others_may_promote_ranks() -> Iterator[None]:
+    """What holds for us does not for environments written in JAX."""
+    with jax.numpy_rank_promotion("allow"):
+        yield
 
 
 def needs(suite: str) -> pytest.MarkDecorator:

@@ -18,9 +18,10 @@ from gymnasium.envs.registration import find_highest_version, parse_env_id
 from gymnasium.vector import VectorEnv
 
 from reverie.envs import suites
+from reverie.envs.functional import JaxEnv, Stepped
 from reverie.errors import InputError, ReverieError
 
-EnvLike = str | Callable[..., gym.Env[Any, Any]] | gym.Env[Any, Any]
+EnvLike = str | Callable[..., gym.Env[Any, Any]] | gym.Env[Any, Any] | JaxEnv
 """A name, a function that makes an environment, or an environment."""
 
 
@@ -46,7 +47,8 @@ def make_env(env: EnvLike, **kwargs: Any) -> gym.Env[Any, Any]:
             - "module:Name-v0", where importing the module registers the id;
             - "module:factory", a function or class in a module that can be imported;
             - a function or class that returns a Gymnasium environment;
-            - an environment, which is returned as it is.
+            - an environment, which is returned as it is;
+            - an environment written in JAX, see `find_jax_env`.
         **kwargs: go to whatever makes the environment, for instance render_mode="rgb_array".
 
     Raises:
@@ -54,6 +56,8 @@ def make_env(env: EnvLike, **kwargs: Any) -> gym.Env[Any, Any]:
         MissingDependencyError: a package that the environment needs is not installed.
         NotAnEnvironmentError: what was given or made is no Gymnasium environment, or an environment was given kwargs.
     """
+    if (found := find_jax_env(env)) is not None:
+        return Stepped(found, **kwargs)
     if isinstance(env, gym.Env):
         if kwargs:
             raise NotAnEnvironmentError(f"an environment that exists already takes no arguments, got {sorted(kwargs)}")
@@ -98,6 +102,30 @@ def make_vector_env(env: Any, num_envs: int, **kwargs: Any) -> VectorEnv[Any, An
     if made.num_envs != num_envs:
         raise NotAnEnvironmentError(f"{env!r} has {made.num_envs} environments, but {num_envs} were asked for")
     return made
+
+
+def find_jax_env(env: EnvLike) -> JaxEnv | None:
+    """The environment as one that a compiled program can step, if it is written in JAX; None if it isn't.
+
+    These are: one of a suite in JAX, such as "craftax/classic"; a `JaxEnv`; a class of these, also as "module:Class".
+
+    Raises:
+        MissingDependencyError: a package that the environment needs is not installed.
+    """
+    if isinstance(env, JaxEnv):
+        return env
+    if isinstance(env, str) and (suite := suites.suite_of(env)):
+        if not suites.SUITES[suite].jax:
+            return None
+        try:
+            made: JaxEnv = suites.make(env)
+        except ModuleNotFoundError as error:
+            raise MissingDependencyError(_how_to_install(env, error)) from error
+        return made
+    if isinstance(env, str):
+        module, _, attribute = env.rpartition(":")
+        env = getattr(_import(module), attribute, "") if module else ""
+    return env() if isinstance(env, type) and issubclass(env, JaxEnv) else None
 
 
 def _make(env: Any, kwargs: dict[str, Any], registered: Callable[..., Any]) -> Any:

@@ -21,7 +21,7 @@ def open_environments(
     *,
     seed: int = 0,
     held_out: bool = False,
-    mode: Literal["serial", "parallel", "async", "vector"] = "serial",
+    mode: Literal["auto", "serial", "parallel", "async", "vector", "compiled"] = "serial",
     restarts: int = 0,
     timeout: float | None = None,
     keys: str = EVERYTHING,
@@ -33,7 +33,8 @@ def open_environments(
 
     Args:
         mode: "vector": one VectorEnv has them all, and is made by name, by a function that takes `num_envs`, or exists
-            already, and only seeds and keys are ours to choose; else as `Environments` has it.
+            already, and only seeds and keys are ours to choose; "auto" and "compiled": "serial", for from here
+            those written in JAX are stepped from Python too; else as `Environments` has it.
 
     Raises:
         InputError: as `Environments`, `VectorEnvironments` and `make_vector_env` do.
@@ -46,7 +47,7 @@ def open_environments(
         num_envs,
         seed=seed,
         held_out=held_out,
-        mode=mode,
+        mode="serial" if mode in ("auto", "compiled") else mode,
         restarts=restarts,
         timeout=timeout,
         keys=keys,

@@ -43,7 +43,7 @@ class DeviceStreams(Streams):
         self.reserve()
         self._rings = _overwrite(self._rings, jax.tree.map(_bits, records), slots)
 
-    def reserve(self) -> None:
+    def reserve(self, records: int = 1) -> None:
         if self._rings is None:
             empty = self._layout.empty(self._num_streams, self.length)
             self._rings = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, _bits(leaf).dtype), empty)

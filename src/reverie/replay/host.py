@@ -81,8 +81,9 @@ class HostStreams(Streams):
     def nbytes(self) -> int:
         return sum(leaf.nbytes for leaf in jax.tree.leaves(self._segments))
 
-    def reserve(self) -> None:
-        for index in np.unique(self.count % self.length // self.segment).tolist():
+    def reserve(self, records: int = 1) -> None:
+        slots = (self.count[:, None] + np.arange(records)) % self.length
+        for index in np.unique(slots // self.segment).tolist():
             self._allocate(index)
 
     def read(self, stream: np.ndarray, first: np.ndarray, time: int) -> Experience:

@@ -71,7 +71,7 @@ class Layout:
         return self._structure.unflatten([leaves[name] for name in self.names])
 
     def check(self, records: Experience, *leading: int) -> Experience:
-        """The same records as numpy arrays, leaves (*leading, ...).
+        """The same records, leaves (*leading, ...).
 
         Raises:
             ValueError: where keys, shape or dtype differ from the template's, naming the leaf.
@@ -81,12 +81,11 @@ class Layout:
             names = _names(records)
             missing, unknown = sorted({*self.names} - {*names}), sorted({*names} - {*self.names})
             raise ValueError(f"The record has other leaves than the template: {missing=}, {unknown=}.")
-        arrays = [np.asarray(leaf) for leaf in leaves]
-        for name, got, (shape, dtype) in zip(self.names, arrays, self._leaves, strict=True):
+        for name, got, (shape, dtype) in zip(self.names, leaves, self._leaves, strict=True):
             expected = (*leading, *shape)
             if got.shape != expected or got.dtype != dtype:
                 raise ValueError(f"`{name}` is {got.dtype} {got.shape}, expected {dtype} {expected}.")
-        return self._structure.unflatten(arrays)
+        return records
 
 
 def _names(tree: Any) -> list[str]:

@@ -129,13 +129,13 @@ class Replay:
         """Those of `nbytes_per_record` that every update refreshes."""
         return self._layout.nbytes_of(*LATENT_LEAVES)
 
-    def reserve(self) -> None:
-        """Takes the room of the next record now.
+    def reserve(self, records: int = 1) -> None:
+        """Takes the room of the next records of each stream now.
 
         Raises:
             OSError: there is none; the replay is as it was.
         """
-        self._streams.reserve()
+        self._streams.reserve(records)
 
     def add(self, record: Experience, which: np.ndarray | None = None) -> None:
         """Appends one record to each stream, leaves (N, ...), or to those alone of `which`, (N,) bool.
@@ -147,7 +147,18 @@ class Replay:
             ValueError: where keys, shape or dtype of a leaf differ from the template's, naming the leaf.
         """
         everywhere = np.ones(self._num_envs, bool)
-        self._streams.append(self._layout.check(record, self._num_envs), everywhere if which is None else which)
+        checked = self._layout.check(jax.tree.map(np.asarray, record), self._num_envs)
+        self._streams.append(checked, everywhere if which is None else which)
+
+    def extend(self, records: Experience) -> None:
+        """Appends several records to each stream, leaves (N, time, ...), which go on from those that are held.
+
+        They may be the device's arrays; those of a replay at home there stay there.
+
+        Raises:
+            ValueError: as `add`.
+        """
+        self._streams.extend(self._layout.check(records, self._num_envs, records.reward.shape[1]))
 
     def sample(self, batch: int) -> Sample:
         """Draws B = `batch` sequences: first those of the online queue, then uniformly over all starts.

@@ -54,6 +54,12 @@ class Streams(ABC):
         self.write(self.count[:, None], which[:, None], jax.tree.map(lambda leaf: leaf[:, None], record))
         self.advance(self.count + which)
 
+    def extend(self, records: Experience) -> None:
+        """Adds records to each stream, leaves (N, time, ...); no more than a ring holds."""
+        ids = self.count[:, None] + np.arange(records.reward.shape[1])
+        self.write(ids, np.ones(ids.shape, bool), records)
+        self.advance(ids[:, -1] + 1)
+
     def advance(self, count: np.ndarray) -> None:
         """Declares all records before the ids `count`, (N,), written."""
         self.count = count
@@ -73,8 +79,8 @@ class Streams(ABC):
             self._declare((index for index, _, _ in self._runs(begin, end)), LATENTS)
 
     @abstractmethod
-    def reserve(self) -> None:
-        """Takes the room of the record to come, so that adding it can't fail for want of room."""
+    def reserve(self, records: int = 1) -> None:
+        """Takes the room of the records to come, so that adding them can't fail for want of room."""
 
     @property
     @abstractmethod

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 from gymnasium import spaces
 
 from reverie.errors import InputError
@@ -147,7 +146,7 @@ def _walk(what: str, space: Any, path: Path) -> Iterator[tuple[Path, Any]]:
         yield from _walk(what, child, (*path, name))
 
 
-def nest(space: Any, values: Mapping[Path, np.ndarray], path: Path = ()) -> Any:
+def nest(space: Any, values: Mapping[Path, Any], path: Path = ()) -> Any:
     """Values by their paths in the structure of the space."""
     match space:
         case spaces.Dict():

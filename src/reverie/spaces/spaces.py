@@ -38,8 +38,8 @@ class Spaces:
     observation: Mapping[str, Feature] = field(init=False, compare=False)
     """What the networks see, by key, in sorted order."""
     action: Mapping[str, Continuous | Discrete] = field(init=False, compare=False)
-    _observation_leaves: Mapping[str, Leaf] = field(init=False, compare=False, repr=False)
-    _action_leaves: Mapping[str, Leaf] = field(init=False, compare=False, repr=False)
+    observation_leaves: Mapping[str, Leaf] = field(init=False, compare=False, repr=False)
+    action_leaves: Mapping[str, Leaf] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         found, problems = [], list[str]()
@@ -55,8 +55,8 @@ class Spaces:
             raise UnsupportedSpaceError("; ".join(problems))
         observed, acted = found
         derived = {
-            "_observation_leaves": observed,
-            "_action_leaves": acted,
+            "observation_leaves": observed,
+            "action_leaves": acted,
             "observation": {key: leaf.feature for key, leaf in observed.items()},
             "action": {key: leaf.feature for key, leaf in acted.items()},
         }
@@ -74,7 +74,7 @@ class Spaces:
         Raises:
             ValueError: a key is missing, a shape or a dtype differs from the space's, or a number isn't finite.
         """
-        for key, leaf in self._observation_leaves.items():
+        for key, leaf in self.observation_leaves.items():
             value = np.asarray(leaf.pick(observation))
             if value.shape != leaf.space.shape:
                 raise ValueError(f"observation {key!r} has shape {value.shape}, but its space says {leaf.space.shape}")
@@ -87,7 +87,7 @@ class Spaces:
 
     def is_single(self, observation: Any) -> bool:
         """Whether this is the observation of one environment, without a leading axis."""
-        leaf = next(iter(self._observation_leaves.values()))
+        leaf = next(iter(self.observation_leaves.values()))
         return np.ndim(leaf.pick(observation)) == len(leaf.space.shape or ())
 
     def encode_observation(self, observation: Any, rows: Any = slice(None)) -> dict[str, np.ndarray]:
@@ -104,7 +104,7 @@ class Spaces:
             ValueError: a missing key, another shape, NaN or infinity, a class out of range.
         """
         encoded = {}
-        for key, leaf in self._observation_leaves.items():
+        for key, leaf in self.observation_leaves.items():
             value = np.asarray(leaf.pick(observation))
             value = value[rows] if value.ndim else value  # else its shape is reported
             encoded[key] = encode(f"observation {key!r}", leaf.space, leaf.feature, value)
@@ -128,14 +128,14 @@ class Spaces:
         Raises:
             ValueError: other keys or another shape than the space's, NaN or infinity, a class out of range.
         """
-        if set(action) != set(self._action_leaves):
-            raise ValueError(f"the action has the keys {sorted(action)}, expected {sorted(self._action_leaves)}")
+        if set(action) != set(self.action_leaves):
+            raise ValueError(f"the action has the keys {sorted(action)}, expected {sorted(self.action_leaves)}")
         decoded: dict[str, np.ndarray] = {}
-        for key, leaf in self._action_leaves.items():
+        for key, leaf in self.action_leaves.items():
             value = np.asarray(action[key])
             decoded[key] = decode(f"action {key!r}", leaf.space, leaf.feature, value)
         check_same_length("action", decoded)
-        return nest(self.action_space, {leaf.path: decoded[key] for key, leaf in self._action_leaves.items()})
+        return nest(self.action_space, {leaf.path: decoded[key] for key, leaf in self.action_leaves.items()})
 
     def zero_observation(self, n: int) -> dict[str, np.ndarray]:
         """Zeros in the shapes of `encode_observation`, key → (n, *shape)."""

@@ -94,14 +94,14 @@ def _decode_numbers(label: str, space: spaces.Box, value: np.ndarray) -> np.ndar
     low, high = space.low.astype(np.float64), space.high.astype(np.float64)
     unit = np.clip(value, -1, 1)
     with np.errstate(invalid="ignore"):  # 0 · inf, in entries that aren't taken
-        mapped = np.where(_finite(space), (1 - unit) / 2 * low + (1 + unit) / 2 * high, value)
+        mapped = np.where(both_bounds(space), (1 - unit) / 2 * low + (1 + unit) / 2 * high, value)
         if space.dtype.kind != "f":
             mapped = np.rint(mapped)
         cast = mapped.astype(space.dtype)  # entries beyond the bounds may overflow; they are replaced next
     return np.where(mapped >= high, space.high, np.where(mapped <= low, space.low, cast))
 
 
-def _finite(space: spaces.Box) -> np.ndarray:
+def both_bounds(space: spaces.Box) -> np.ndarray:
     """Which entries have two finite bounds. A float's largest value is how some environments say infinity."""
     finite = np.asarray(space.bounded_below & space.bounded_above)
     if space.dtype.kind == "f":

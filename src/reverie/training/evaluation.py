@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import gymnasium as gym
 import jax
 import numpy as np
 from gymnasium.vector import VectorEnv
@@ -72,8 +73,9 @@ def evaluate(
     """
     if episodes < 1:
         raise InputError(f"episodes must be at least 1, got {episodes}.")
-    count = min(envs, episodes) if isinstance(env, str) or callable(env) else 1
-    kwargs = {"render_mode": "rgb_array"} if video and (isinstance(env, str) or callable(env)) else None
+    exists = isinstance(env, gym.Env | VectorEnv)
+    count = 1 if exists else min(envs, episodes)
+    kwargs = {"render_mode": "rgb_array"} if video and not exists else None
     if isinstance(env, VectorEnv):
         count = env.num_envs
     settings = agent.config.env

@@ -21,6 +21,7 @@ from jaxtyping import PRNGKeyArray
 from reverie.agent import Agent, Carry, Keys, initial_carry, keep_rows, policy_step
 from reverie.config import Config
 from reverie.envs import AnyEnvironments
+from reverie.envs.compiled import CompiledEnvironments
 from reverie.experience import Experience, Step
 from reverie.learner import Latents, Learner, LearnerState, UpdateOutput
 from reverie.replay import Replay, Rows
@@ -62,10 +63,13 @@ class Loop:
         whole: False after an environment failed: the step that was broken off is not part of the run.
     """
 
-    def __init__(self, envs: AnyEnvironments, config: Config, clock: Clock, folder: Path | None = None) -> None:
+    def __init__(
+        self, envs: AnyEnvironments | CompiledEnvironments, config: Config, clock: Clock, folder: Path | None = None
+    ) -> None:
         """`folder`: for a replay that is kept on disk."""
         self.config, self.clock = config, clock
-        self._envs, self._keys = envs, Keys.of(config.seed)
+        self._envs: Any = envs
+        self._keys = Keys.of(config.seed)
         learner = Learner(envs.spaces.observation, envs.spaces.action, config)
         self._dtype = learner.dtype
         self._update = jax.jit(partial(_update, learner, self._keys.update), donate_argnums=0)
@@ -78,7 +82,7 @@ class Loop:
         self._batch: Experience | None = None  # that of the newest update
         self._credit = 0.0  # updates that are due, and a fraction
         self._pending: Pending | None = None
-        self._now: tuple[Step, Carry] | None = None  # what was seen last, and what acting remembers of before
+        self._now: Any = None  # (Step, Carry): what was seen last, and what acting remembers of before
 
     @property
     def whole(self) -> bool:
@@ -195,7 +199,7 @@ class Loop:
         """What is carried from step to step and belongs to this `progress`."""
         carried: dict[str, Any] = {"pending": self._pending} if self._pending else {}
         if self._now and progress["envs"] is not None:
-            carried["now"] = _without_key(self._now)
+            carried["now"] = _without_keys(self._now)
         return carried
 
     def restore(self, state: LearnerState, progress: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
@@ -208,14 +212,13 @@ class Loop:
         if progress["pending"]:
             like["pending"] = _pending_like(self.config)
         if progress["envs"] is not None:
-            like["now"] = jax.eval_shape(lambda: _without_key(self._first_now()))
+            like["now"] = jax.eval_shape(lambda: _without_keys(self._first_now()))
         carried = as_tree(like, arrays, "the newest checkpoint")
         self._pending = carried.get("pending")
         if "now" in like and self._envs.restore(progress["envs"], carried["now"][0].is_last):
-            step, carry = carried["now"]
-            self._now = step, jax.device_put(carry._replace(key=jax.random.wrap_key_data(carry.key)))
+            self._now = _with_keys(carried["now"], jax.eval_shape(self._first_now))
 
-    def _first_now(self) -> tuple[Step, Carry]:
+    def _first_now(self) -> Any:
         """What is carried, as zeros: for shapes and dtypes."""
         count = self._envs.num_envs
         flags = np.zeros(count, bool)
@@ -223,10 +226,18 @@ class Loop:
         return step, initial_carry(self.state.networks, count, self._keys.act)
 
 
-def _without_key(now: tuple[Step, Carry]) -> tuple[Step, Carry]:
-    """With the random key as plain numbers, which a file can hold."""
-    step, carry = now
-    return step, carry._replace(key=jax.random.key_data(carry.key))
+def _is_key(x: Any) -> bool:
+    return jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+
+
+def _without_keys(tree: Any) -> Any:
+    """With random keys as plain numbers, which a file can hold."""
+    return jax.tree.map(lambda x: jax.random.key_data(x) if _is_key(x) else x, tree)
+
+
+def _with_keys(tree: Any, like: Any) -> Any:
+    """The inverse, where `like` has keys."""
+    return jax.tree.map(lambda x, like: jax.random.wrap_key_data(x) if _is_key(like) else x, tree, like)
 
 
 def _pending_like(config: Config) -> Pending:

@@ -9,18 +9,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+import gymnasium as gym
 import jax
 import jax.numpy as jnp
 from gymnasium.vector import VectorEnv
 
 from reverie.agent import Agent
 from reverie.config import Config
-from reverie.envs import open_environments
+from reverie.envs import AnyEnvironments, open_environments
+from reverie.envs.compiled import CompiledEnvironments
+from reverie.envs.make import EnvLike, find_jax_env
 from reverie.envs.suites import suite_of
 from reverie.errors import InputError, ReverieError
 from reverie.presets import for_suite
 from reverie.training import memory
 from reverie.training.clock import Clock
+from reverie.training.compiled import CompiledLoop
 from reverie.training.display import Display, cautions, describe
 from reverie.training.episodes import Episodes
 from reverie.training.folder import RunFolder, holds_checkpoint
@@ -98,24 +102,14 @@ class Trainer:
         config = config or for_suite(suite_of(env) if isinstance(env, str) else None, Config())
         if steps is not None:
             config = replace(config, run=replace(config.run, steps=steps))
-        if not isinstance(env, str) and not callable(env):
+        if isinstance(env, gym.Env | VectorEnv):
             config = _for_existing(env, config)
         self.config, self.interrupted = config, False
         self._clock = Clock()
         self._told_skipped = False
         self._evaluation = PeriodicEvaluation(env, config, lambda sentence: self._display.warn(sentence))
         with ExitStack() as opened:  # closed at once if one of the next steps fails
-            self._envs = open_environments(
-                env,
-                config.env.envs,
-                seed=config.seed,
-                mode=config.env.mode,
-                restarts=config.env.restarts,
-                timeout=config.env.timeout,
-                keys=config.env.keys,
-                time_limit=config.env.time_limit,
-                action_repeat=config.env.action_repeat,
-            )
+            self._envs = _environments(env, config)
             opened.callback(self._envs.close)
             opened.callback(self._evaluation.close)
             self._open(env_name(env), Path(logdir) if logdir else None, resume, quiet, opened)
@@ -126,7 +120,7 @@ class Trainer:
         run = self.config.run
         if self.config.replay.home == "disk" and logdir is None:
             raise InputError("replay.home is disk, but there is no logdir to keep it in; give one.")
-        self.loop = Loop(self._envs, self.config, self._clock, logdir)
+        self.loop = _loop(self._envs, self.config, self._clock, logdir)
         self._display = Display(run.steps, quiet=quiet)
         opened.callback(self._display.close)
         self._envs.tell = self._display.warn
@@ -313,6 +307,38 @@ def _for_existing(env: Any, config: Config) -> Config:
     if isinstance(env, VectorEnv):
         return replace(config, env=replace(config.env, envs=env.num_envs, mode="vector"))
     return replace(config, env=replace(config.env, envs=1))
+
+
+def _environments(env: EnvLike, config: Config) -> AnyEnvironments | CompiledEnvironments:
+    """As many as the config says: in the compiled program if they are written in JAX, else stepped from Python."""
+    settings = config.env
+    jax_env = find_jax_env(env) if settings.mode in ("auto", "compiled") else None
+    if jax_env is None and settings.mode == "compiled":
+        raise InputError(f"env.mode is 'compiled', but {env!r} is not written in JAX; leave the mode at 'auto'.")
+    if jax_env is not None:
+        if settings.time_limit or settings.action_repeat > 1:
+            raise InputError(
+                "env.time_limit and env.action_repeat go around environments that are stepped from Python: choose "
+                "--env.mode serial, or give the environment its own."
+            )
+        return CompiledEnvironments(jax_env, settings.envs, keys=settings.keys)
+    return open_environments(
+        env,
+        settings.envs,
+        seed=config.seed,
+        mode=settings.mode,
+        restarts=settings.restarts,
+        timeout=settings.timeout,
+        keys=settings.keys,
+        time_limit=settings.time_limit,
+        action_repeat=settings.action_repeat,
+    )
+
+
+def _loop(envs: AnyEnvironments | CompiledEnvironments, config: Config, clock: Clock, logdir: Path | None) -> Loop:
+    if isinstance(envs, CompiledEnvironments):
+        return CompiledLoop(envs, config, clock, logdir)
+    return Loop(envs, config, clock, logdir)
 
 
 def env_name(env: Any) -> str | None:

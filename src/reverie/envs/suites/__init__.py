@@ -8,8 +8,6 @@ import importlib
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
-import gymnasium as gym
-
 
 class Suite(NamedTuple):
     """A family of environments with settings in common."""
@@ -20,6 +18,12 @@ class Suite(NamedTuple):
     needs: tuple[str, ...]  # modules
     extra: str  # the one that installs them
     example: str
+    jax: bool = False  # whether its environments are `JaxEnv`s, for the compiled program
+
+
+def _jax(about: str, name: str, task: str, *needs: str) -> Suite:
+    """One whose environments are written in JAX."""
+    return Suite(about, name, {}, needs or (name,), name, f"{name}/{task}", jax=True)
 
 
 SUITES = {
@@ -54,6 +58,13 @@ SUITES = {
     "minigrid": Suite(
         "grid worlds, partially observed", "minigrid", {}, ("minigrid",), "minigrid", "minigrid/DoorKey-5x5-v0"
     ),
+    "craftax": _jax("Craftax and Craftax-Classic: Crafter's worlds in JAX", "craftax", "classic"),
+    "gymnax": _jax("classic control, MinAtar and bsuite in JAX", "gymnax", "Breakout-MinAtar", "gymnax", "six"),
+    "brax": _jax("robots in JAX's physics", "brax", "ant"),
+    "playground": _jax(
+        "MuJoCo Playground: control and robots in JAX", "playground", "CartpoleBalance", "mujoco_playground"
+    ),
+    "jumanji": _jax("puzzles and combinatorial problems in JAX", "jumanji", "Game2048-v1"),
 }
 
 
@@ -68,8 +79,8 @@ def missing(suite: str) -> list[str]:
     return [module for module in SUITES[suite].needs if find_spec(module) is None]
 
 
-def make(name: str, **kwargs: Any) -> gym.Env[Any, Any]:
-    """An environment of a suite.
+def make(name: str, **kwargs: Any) -> Any:
+    """An environment of a suite: Gymnasium's, or a `JaxEnv` of one in JAX.
 
     Raises:
         ModuleNotFoundError: the suite's packages are not installed.
