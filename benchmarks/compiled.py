@@ -49,7 +49,7 @@ def measure(settings: Settings, envs: int, compiled: bool) -> float:
         config,
         model=SIZES[settings.size],
         replay=replace(config.replay, home="device", capacity=max(100_000, 100 * envs)),
-        env=replace(config.env, envs=envs, compiled=compiled),
+        env=replace(config.env, envs=envs, mode="compiled" if compiled else "serial"),
         run=replace(
             config.run,
             steps=10**9,

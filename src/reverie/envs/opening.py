@@ -47,7 +47,7 @@ def open_environments(
         num_envs,
         seed=seed,
         held_out=held_out,
-        mode="serial" if mode in ("auto", "compiled") else mode,
+        mode="serial" if mode == "auto" or mode == "compiled" else mode,
         restarts=restarts,
         timeout=timeout,
         keys=keys,

@@ -84,9 +84,9 @@ class CompiledLoop(Loop):
 
     def _count(self, told: Told) -> list[tuple[float, int]]:
         """Returns and lengths of the episodes that ended in these steps."""
-        ended = []
+        ended, all_of_them = [], np.ones(self._envs.num_envs, bool)
         for reward, is_first, is_last in zip(told.reward, told.is_first, told.is_last, strict=True):
-            ended += self.episodes.add(Step({}, reward, is_first, is_last, is_last))
+            ended += self.episodes.add(Step({}, reward, is_first, is_last, is_last), all_of_them)
         return ended
 
     def _collected(self, networks: Networks, now: Now) -> tuple[Now, Experience, Told]:
