@@ -1,8 +1,8 @@
 """How MuJoCo draws on a machine without a screen or without a GPU.
 
-On a CPU a frame of 64 × 64 takes a third to a sixth of the time without multisampling and reflections and with a coarse
-map of the shadows; brightnesses differ by 1 to 2 of 255 in the mean. Shadows stay: without them MuJoCo leaves out much
-of the light.
+On a CPU a frame of 64 × 64 takes a fraction of the time without multisampling and reflections and with a coarse map of
+the shadows (`benchmarks.drawing` measures it); brightnesses differ by 1 to 2 of 255 in the mean. Shadows stay: without
+them MuJoCo leaves out much of the light.
 
 May import: Gymnasium, and MuJoCo where it is installed.
 """
