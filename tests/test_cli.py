@@ -121,6 +121,15 @@ def test_a_factory_in_the_working_directory(tmp_path):
     assert (tmp_path / "runs" / "mine-make" / "agent.json").exists()
 
 
+def test_the_prefix_of_gymnasium_changes_nothing(tmp_path):
+    result = reverie("train", "gym/CartPole-v1", *TINY, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    result = reverie("train", "CartPole-v1", *TINY, "--steps", "90", cwd=tmp_path)
+    assert "Continuing from 8" in result.stdout, result.stderr
+    result = reverie("eval", "runs/CartPole-v1", "--env", "gym/CartPole-v1", "--episodes", "1", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -28,7 +28,7 @@ class Train:
 
     env: tyro.conf.Positional[str]
     """A registered Gymnasium id (CartPole-v1), one of a suite (atari100k/pong, see reverie suites), package:Name-v0,
-    or module:factory. A suite brings its train ratio, environments and steps where these have their defaults."""
+    or module:factory. A suite brings its own defaults for train ratio, environments and steps."""
     logdir: Path | None = None
     """The run's folder; by default runs/ and the environment's name."""
     resume: Literal["auto", "must", "never"] = "auto"
@@ -58,10 +58,9 @@ class Train:
     config: Annotated[Config, tyro.conf.arg(name="")] = field(default_factory=Config)
 
     def __call__(self) -> None:
-        from reverie.envs.suites import suite_of
         from reverie.training import train
 
-        config = _with_model(for_suite(suite_of(self.env), self.config), self)
+        env, config = self.env.removeprefix("gym/"), _with_model(self.config, self)
         if self.train_ratio is not None:
             config = replace(config, run=replace(config.run, train_ratio=self.train_ratio))
         if self.envs is not None:
@@ -73,8 +72,8 @@ class Train:
         replay = {name: getattr(self, f"replay_{name}") for name in ("memory", "home", "capacity")}
         asked = {name: value for name, value in replay.items() if value is not None}
         config = replace(config, replay=replace(config.replay, **asked))
-        logdir = self.logdir or _default_logdir(self.env)
-        train(self.env, config, steps=self.steps, logdir=logdir, resume=self.resume)
+        logdir = self.logdir or _default_logdir(env)
+        train(env, config, steps=self.steps, logdir=logdir, resume=self.resume)
 
 
 @dataclass(frozen=True)
@@ -273,12 +272,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; what goes wrong for a reason that a user can mend is one sentence and exit status 2."""
     sys.path.append(os.getcwd())  # for module:factory; last, so that nothing there hides a package
     try:
-        command: Any = tyro.extras.subcommand_cli_from_dict(
-            COMMANDS,
-            prog="reverie",
-            description="DreamerV3 on any Gymnasium environment.",
-            args=arguments,
-        )
+        command = _command(sys.argv[1:] if arguments is None else arguments)
         _keep_compiled()
         command()
     except (ReverieError, OSError) as error:
@@ -288,6 +282,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _command(arguments: Sequence[str]) -> Any:
+    """The command that the arguments fill in; those of train stand over the settings of the environment's suite."""
+    if arguments[:1] == ["train"] and (usual := _usual_for_suite(arguments[1:])):
+        return tyro.cli(Train, prog="reverie train", default=usual, args=arguments[1:])
+    return tyro.extras.subcommand_cli_from_dict(
+        COMMANDS, prog="reverie", description="DreamerV3 on any Gymnasium environment.", args=arguments
+    )
+
+
+def _usual_for_suite(arguments: Sequence[str]) -> Train | None:
+    """Train without flags, on the environment that is given; None if that is of no suite or the arguments are wrong."""
+    from reverie.envs.suites import suite_of
+
+    try:
+        asked = tyro.cli(Train, args=[one for one in arguments if one not in ("-h", "--help")], console_outputs=False)
+    except (SystemExit, InputError):
+        return None  # which is said when they are read again
+    suite = suite_of(asked.env)
+    return Train(asked.env, config=for_suite(suite, Config())) if suite else None
 
 
 def _keep_compiled() -> None:

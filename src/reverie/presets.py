@@ -41,36 +41,37 @@ class SuitePreset(NamedTuple):
     size: str
     train_ratio: float
     envs: int
-    steps: int  # decisions
+    steps: int | None  # decisions; None: each task has its own
 
 
 SUITES = MappingProxyType(
     {
         "atari": SuitePreset("size200m", 32, 16, 50_000_000),
         "atari100k": SuitePreset("size200m", 256, 1, 100_000),
+        "bsuite": SuitePreset("size200m", 1024, 1, None),
         "crafter": SuitePreset("size200m", 512, 1, 1_000_000),
         "dmc": SuitePreset("size1m", 1024, 16, 1_000_000),
         "dmc_vision": SuitePreset("size200m", 256, 16, 1_000_000),
+        "procgen": SuitePreset("size200m", 64, 16, 100_000_000),
     }
 )
 
+IN_JAX = frozenset({"brax", "craftax", "gymnax", "jumanji", "playground"})
+"""Suites that the paper doesn't have. Stepped in the compiled program, they come many at once, with replay beside them."""
+
 
 def for_suite(suite: str | None, config: Config) -> Config:
-    """The paper's train ratio, environments and steps for a suite, wherever `config` has Reverie's defaults.
+    """The config with the paper's train ratio, environments and steps for a suite, if it sets some.
 
     The model's size stays: the paper's, mostly size200m, wants a large accelerator.
     """
-    preset, usual = SUITES.get(suite or ""), Config()
+    if suite in IN_JAX:
+        return replace(config, env=replace(config.env, envs=16), replay=replace(config.replay, home="device"))
+    preset = SUITES.get(suite or "")
     if preset is None:
         return config
-    run, env = config.run, config.env
-    if run.train_ratio == usual.run.train_ratio:
-        run = replace(run, train_ratio=preset.train_ratio)
-    if run.steps == usual.run.steps:
-        run = replace(run, steps=preset.steps)
-    if env.envs == usual.env.envs:
-        env = replace(env, envs=preset.envs)
-    return replace(config, run=run, env=env)
+    run = replace(config.run, train_ratio=preset.train_ratio, steps=preset.steps or config.run.steps)
+    return replace(config, run=run, env=replace(config.env, envs=preset.envs))
 
 
 DEMO = Config(

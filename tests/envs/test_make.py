@@ -75,7 +75,7 @@ def test_unknown_names(name: str, words: str, module: types.ModuleType) -> None:
 
 
 def test_what_is_no_environment(module: types.ModuleType) -> None:
-    with pytest.raises(TypeError, match=r"'my_suite:not_an_env' made a builtins.int.*shimmy"):
+    with pytest.raises(TypeError, match=r"'my_suite:not_an_env' made a builtins.int.*dm_env.Environment"):
         make_env("my_suite:not_an_env")
     with pytest.raises(TypeError, match="3"):
         make_env(3)  # type: ignore[arg-type]

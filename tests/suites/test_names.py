@@ -4,12 +4,13 @@ import sys
 
 import pytest
 
+from reverie.cli import _command
 from reverie.config import Config, RunConfig
 from reverie.envs import make_env
 from reverie.envs.make import MissingDependencyError
 from reverie.envs.suites import SUITES, suite_of
+from reverie.presets import IN_JAX, for_suite
 from reverie.presets import SUITES as PRESETS
-from reverie.presets import for_suite
 
 
 @pytest.mark.parametrize(
@@ -17,6 +18,7 @@ from reverie.presets import for_suite
     [
         ("atari/pong", "atari"),
         ("atari100k/pong", "atari100k"),
+        ("bsuite/catch/0", "bsuite"),
         ("crafter", "crafter"),
         ("dmc/walker_walk", "dmc"),
         ("atari", None),  # which game?
@@ -30,17 +32,47 @@ def test_a_name_begins_with_its_suite(name, suite):
     assert suite_of(name) == suite
 
 
+def test_what_is_written_in_jax_stays_on_the_device():
+    assert {name for name, suite in SUITES.items() if suite.jax} == IN_JAX
+    config = for_suite("craftax", Config())
+    assert (config.env.envs, config.replay.home) == (16, "device")
+
+
 def test_every_preset_is_that_of_a_suite():
     assert set(PRESETS) <= set(SUITES)
 
 
-def test_a_suite_sets_what_was_left_at_its_default():
-    config = for_suite("atari100k", Config())
-    assert (config.run.train_ratio, config.run.steps, config.env.envs) == (256, 100_000, 1)
-    assert config.model == Config().model
-    chosen = for_suite("atari100k", Config(run=RunConfig(steps=7, train_ratio=32)))
-    assert (chosen.run.train_ratio, chosen.run.steps, chosen.env.envs) == (32, 7, 1)
+def chosen(config: Config) -> tuple[float, int, int]:
+    return config.run.train_ratio, config.run.steps, config.env.envs
+
+
+def test_a_suite_sets_train_ratio_steps_and_environments():
+    config = for_suite("atari100k", Config(seed=3))
+    assert chosen(config) == (256, 100_000, 1)
+    assert (config.model, config.seed) == (Config().model, 3)
+    assert chosen(for_suite("bsuite", Config(run=RunConfig(steps=7)))) == (1024, 7, 1)  # a budget per task
     assert for_suite(None, Config()) == for_suite("minigrid", Config()) == Config()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["atari/pong"], (32, 50_000_000, 16)),
+        (["CartPole-v1"], (512, 100_000, 4)),
+        # What is given counts, also where it is what Reverie would take elsewhere, and wherever it stands.
+        (["atari/pong", "--run.train-ratio", "512", "--run.steps=100000"], (512, 100_000, 16)),
+        (["--env.envs", "4", "atari/pong"], (32, 50_000_000, 4)),
+        (["--logdir", "crafter", "CartPole-v1"], (512, 100_000, 4)),
+    ],
+)
+def test_flags_stand_over_the_suites_settings(arguments, expected):
+    assert chosen(_command(["train", *arguments]).config) == expected
+
+
+def test_help_shows_the_suites_settings(capsys):
+    with pytest.raises(SystemExit):
+        _command(["train", "dmc/walker_walk", "--help"])
+    assert "(default: 1024)" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_missing_package_is_named_with_the_extra(monkeypatch):

@@ -9,7 +9,9 @@ import pytest
 from reverie.config import BehaviourConfig, Config, EnvConfig, ModelConfig, ReplayConfig, RunConfig
 from reverie.envs import make_env
 from reverie.envs.suites import SUITES, missing
-from reverie.training import Trainer
+from reverie.presets import for_suite
+from reverie.spaces import Spaces
+from reverie.training import Trainer, inspect
 
 TINY = Config(
     model=ModelConfig(deter=8, hidden=4, classes=4, depth=2, units=8, groups=2, blocks=2),
@@ -68,6 +70,16 @@ def test_observations_are_in_their_space_and_a_seed_repeats(suite):
 
 @pytest.mark.suite
 @needs("dmc")
+def test_inspect_takes_the_suites_settings(capsys):
+    def shown(config: Config | None) -> str:
+        inspect("dmc/cartpole_balance", config)
+        return capsys.readouterr().out
+
+    assert shown(None) == shown(for_suite("dmc", Config())) != shown(Config())
+
+
+@pytest.mark.suite
+@needs("dmc")
 def test_a_time_limit_is_no_terminal():
     env = make_env("dmc/cartpole_balance")
     env.reset(seed=0)
@@ -78,7 +90,68 @@ def test_a_time_limit_is_no_terminal():
 
 
 @pytest.mark.suite
-@each("atari", "dmc", "minigrid")
+@needs("metaworld")
+def test_metaworld_shows_its_goal_says_success_and_ends_by_time():
+    env = make_env("metaworld/reach-v3")
+    goals = set()
+    for _ in range(3):
+        observation, _ = env.reset(seed=1 if not goals else None)
+        goals.add(tuple(observation[-3:]))
+    assert len(goals) == 3
+    for step in range(500):
+        hand, goal = observation[:3], observation[-3:]
+        observation, _, terminated, truncated, info = env.step(np.clip([*(10 * (goal - hand)), 0], -1, 1))
+        assert not terminated
+        assert truncated == (step == 499)
+    assert info["success"] == 1  # the hand has gone where it was told
+
+
+@pytest.mark.suite
+@needs("procgen")
+def test_procgen_shows_the_end_and_tells_time_from_death():
+    env = make_env("procgen/maze")  # who only walks into a corner is never caught
+    env.reset(seed=3)
+    before, ended, truncated = None, None, False
+    for _ in range(500):
+        before, (ended, _, terminated, truncated, _) = ended, env.step(0)
+        assert not terminated
+    assert truncated
+    np.testing.assert_array_equal(before, ended)
+    following, _ = env.reset()
+    assert np.abs(following.astype(int) - ended).mean() > 10
+
+
+@pytest.mark.suite
+@needs("bsuite")
+def test_bsuite_keeps_the_seed_of_a_setting():
+    from bsuite import sweep
+
+    fixed = next(name for name in sweep.SWEEP if sweep.SETTINGS[name].get("seed") is not None)
+    free = "catch/0"
+    assert sweep.SETTINGS[free]["seed"] is None
+
+    def shown(name: str, seed: int) -> list[np.ndarray]:
+        env = make_env(f"bsuite/{name}")
+        env.reset(seed=seed)
+        return [np.append(*env.step(0)[:2]) for _ in range(30)]
+
+    np.testing.assert_array_equal(shown(fixed, 1), shown(fixed, 2))
+    assert not np.array_equal(shown(free, 1), shown(free, 2))
+
+
+@pytest.mark.suite
+@needs("popgym")
+def test_every_task_of_popgym_can_be_learned():
+    import popgym.envs
+
+    for spec in popgym.envs.ALL.values():
+        env = make_env(f"popgym/{spec['id'].removeprefix('popgym-')}")
+        observation, _ = env.reset(seed=0)
+        Spaces(env.observation_space, env.action_space).check_observation(observation)
+
+
+@pytest.mark.suite
+@each("atari", "bsuite", "dmc", "memory_maze", "metaworld", "minigrid", "openai_gym", "popgym", "procgen")
 def test_an_unknown_task_is_named_with_what_there_is(suite):
     with pytest.raises(ValueError, match=r"There is no|has no task"):
         make_env(f"{suite}/pongg")

@@ -7,7 +7,7 @@ gets one file here, imported only when asked for.
 import gymnasium as gym
 
 from reverie.envs.guard import BrokenEnvironmentError
-from reverie.envs.make import MissingDependencyError, UnknownEnvironmentError, make_env
+from reverie.envs.make import MissingDependencyError, UnknownEnvironmentError, exists, make_env
 from reverie.envs.opening import AnyEnvironments, open_environments
 from reverie.envs.vector import Environments
 
@@ -17,6 +17,7 @@ __all__ = [
     "Environments",
     "MissingDependencyError",
     "UnknownEnvironmentError",
+    "exists",
     "make_env",
     "open_environments",
 ]

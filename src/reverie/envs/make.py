@@ -1,12 +1,13 @@
 """An environment by its name, with errors that say what to do.
 
-May import: `suites`; Gymnasium.
+May import: `suites`, `drawing`, `from_dm_env`, `from_old_gym`; Gymnasium.
 """
 
 from __future__ import annotations
 
 import difflib
 import importlib
+import sys
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -17,12 +18,14 @@ import gymnasium as gym
 from gymnasium.envs.registration import find_highest_version, parse_env_id
 from gymnasium.vector import VectorEnv
 
-from reverie.envs import suites
+from reverie.envs import drawing, suites
+from reverie.envs.from_dm_env import FromDMEnv
+from reverie.envs.from_old_gym import FromOldGym
 from reverie.envs.functional import JaxEnv, Stepped
 from reverie.errors import InputError, ReverieError
 
-EnvLike = str | Callable[..., gym.Env[Any, Any]] | gym.Env[Any, Any] | JaxEnv
-"""A name, a function that makes an environment, or an environment."""
+EnvLike = str | Callable[..., Any] | gym.Env[Any, Any] | JaxEnv | Any
+"""A name, a function that makes an environment, or an environment: of Gymnasium, of dm_env, of Gym or in JAX."""
 
 
 class UnknownEnvironmentError(InputError):
@@ -30,11 +33,16 @@ class UnknownEnvironmentError(InputError):
 
 
 class NotAnEnvironmentError(ReverieError, TypeError):
-    """What was given, or what a factory made, is no Gymnasium environment."""
+    """What was given, or what a factory made, is no environment."""
 
 
 class MissingDependencyError(ReverieError, ImportError):
     """An environment exists, but a package that it needs is not installed; the message has the command."""
+
+
+def exists(env: EnvLike) -> bool:
+    """Whether this is an environment already, of which there is one, and no way to make as many as one likes."""
+    return not isinstance(env, str | JaxEnv) and not callable(env)
 
 
 def make_env(env: EnvLike, **kwargs: Any) -> gym.Env[Any, Any]:
@@ -46,36 +54,52 @@ def make_env(env: EnvLike, **kwargs: Any) -> gym.Env[Any, Any]:
             - one of a suite: "atari100k/pong", "dmc/walker_walk", see `reverie.envs.suites`;
             - "module:Name-v0", where importing the module registers the id;
             - "module:factory", a function or class in a module that can be imported;
-            - a function or class that returns a Gymnasium environment;
-            - an environment, which is returned as it is;
-            - an environment written in JAX, see `find_jax_env`.
-        **kwargs: go to whatever makes the environment, for instance render_mode="rgb_array".
+            - a function or class that returns an environment;
+            - an environment: one of Gymnasium is returned as it is, a `dm_env.Environment` and a `gym.Env` (of any
+              version of Gym) as one of Gymnasium;
+            - one that is written in JAX, see `find_jax_env`.
+        **kwargs: go to whatever makes the environment, for instance render_mode="rgb_array". `dmc_vision` and
+            registered environments that MuJoCo draws also take fast_drawing: True or False, see `reverie.envs.drawing`.
 
     Raises:
         UnknownEnvironmentError: no environment, module or factory has this name.
         MissingDependencyError: a package that the environment needs is not installed.
-        NotAnEnvironmentError: what was given or made is no Gymnasium environment, or an environment was given kwargs.
+        NotAnEnvironmentError: what was given or made is no environment, or an environment was given kwargs.
     """
     if (found := find_jax_env(env)) is not None:
         return Stepped(found, **kwargs)
-    if isinstance(env, gym.Env):
+    if (existing := _as_gymnasium(env)) is not None:
         if kwargs:
             raise NotAnEnvironmentError(f"an environment that exists already takes no arguments, got {sorted(kwargs)}")
-        return env
+        return existing
     if not isinstance(env, str) and not callable(env):
         raise NotAnEnvironmentError(
             f"expected an environment's name, a function that makes one or a gymnasium.Env, got {env!r}"
         )
+    drawing.choose_backend()
     # Gymnasium's checker warns at length; Reverie checks spaces, observations and rewards itself.
     made = _make(env, kwargs, partial(gym.make, disable_env_checker=True))
-    if not isinstance(made, gym.Env):
-        do = "derive from gymnasium.Env, or convert an old Gym environment with the package shimmy"
+    adapted = _as_gymnasium(made, kwargs.get("render_mode"))
+    if adapted is None:
+        do = "derive from gymnasium.Env or dm_env.Environment"
         if isinstance(made, VectorEnv):
             do = "it has several environments, for which there is the mode 'vector'"
         raise NotAnEnvironmentError(
-            f"{env!r} made a {type(made).__module__}.{type(made).__name__}, which is no gymnasium.Env: {do}"
+            f"{env!r} made a {type(made).__module__}.{type(made).__name__}, which is no environment: {do}"
         )
-    return made
+    return adapted
+
+
+def _as_gymnasium(env: Any, render_mode: str | None = None) -> gym.Env[Any, Any] | None:
+    """The environment with Gymnasium's interface; None if it is none."""
+    if isinstance(env, gym.Env):
+        return env
+    # Whoever has an environment of another package has imported that package.
+    if (package := sys.modules.get("dm_env")) and isinstance(env, package.Environment):
+        return FromDMEnv(env, render_mode=render_mode)
+    if (package := sys.modules.get("gym")) and isinstance(env, package.Env):
+        return FromOldGym(env)
+    return None
 
 
 def make_vector_env(env: Any, num_envs: int, **kwargs: Any) -> VectorEnv[Any, Any, Any]:
@@ -151,11 +175,15 @@ def _make_named(name: str, kwargs: dict[str, Any], registered: Callable[..., Any
             "Gymnasium environment, 'package:Name-v0' to import the package that registers it, or "
             "'module:factory'."
         )
+    fast_drawing = kwargs.pop("fast_drawing", None)
     with warnings.catch_warnings():
         # That there are newer versions of an environment is no news to someone who names this one.
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.filterwarnings("ignore", ".*Using the latest versioned environment")
-        return registered(attribute, **kwargs)
+        env = registered(attribute, **kwargs)
+    if isinstance(env, gym.Env):
+        drawing.simplify_env(env, fast_drawing)
+    return env
 
 
 def _import(module_name: str) -> ModuleType:

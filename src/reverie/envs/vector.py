@@ -18,7 +18,7 @@ import numpy as np
 from gymnasium.vector.utils import batch_space, iterate
 
 from reverie.envs.guard import BrokenEnvironmentError, Guarded
-from reverie.envs.make import EnvLike, make_env
+from reverie.envs.make import EnvLike, exists, make_env
 from reverie.envs.seeds import seeds
 from reverie.envs.workers import InProcess, InProcesses, Outcome, Workers
 from reverie.envs.wrappers import wrapped
@@ -88,7 +88,7 @@ class Environments:
     ) -> None:
         if num_envs < 1:
             raise InputError(f"num_envs must be at least 1, got {num_envs}")
-        existing = isinstance(env, gym.Env)
+        existing = exists(env)
         if existing and (num_envs > 1 or mode != "serial"):
             raise InputError(
                 "an environment that exists already can only be stepped alone and in this process: "

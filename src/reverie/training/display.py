@@ -128,9 +128,9 @@ def describe(agent: Agent, env: str, replay: Replay, steps: int) -> Table:
             "counts", f"a step repeats its action {repeat} times; published curves count {repeat} a step (frames)"
         )
     if paper := SUITES.get(suite_of(env) or ""):
+        budget = f"{paper.steps:,} steps" if paper.steps else "steps by task"
         table.add_row(
-            "the paper",
-            f"{paper.size}, train ratio {paper.train_ratio:g}, {paper.envs} environments, {paper.steps:,} steps",
+            "the paper", f"{paper.size}, train ratio {paper.train_ratio:g}, {paper.envs} environments, {budget}"
         )
     return table
 

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import gymnasium as gym
 import jax
 import numpy as np
 from gymnasium.vector import VectorEnv
 
 from reverie.agent import Agent, initial_carry, keep_rows, policy_step
-from reverie.envs import AnyEnvironments, open_environments
+from reverie.envs import AnyEnvironments, exists, open_environments
 from reverie.errors import InputError
 from reverie.learner import compute_dtype
 
@@ -73,9 +72,8 @@ def evaluate(
     """
     if episodes < 1:
         raise InputError(f"episodes must be at least 1, got {episodes}.")
-    exists = isinstance(env, gym.Env | VectorEnv)
-    count = 1 if exists else min(envs, episodes)
-    kwargs = {"render_mode": "rgb_array"} if video and not exists else None
+    count = 1 if exists(env) else min(envs, episodes)
+    kwargs = {"render_mode": "rgb_array"} if video and not exists(env) else None
     if isinstance(env, VectorEnv):
         count = env.num_envs
     settings = agent.config.env

@@ -8,7 +8,9 @@ import jax
 from reverie.agent import Agent
 from reverie.config import Config
 from reverie.envs import open_environments
+from reverie.envs.suites import suite_of
 from reverie.learner import Learner
+from reverie.presets import for_suite
 from reverie.training.display import Display, cautions, describe
 from reverie.training.loop import empty_replay
 from reverie.training.trainer import env_name
@@ -19,13 +21,13 @@ def inspect(env: Any, config: Config | None = None) -> None:
 
     Args:
         env: as for `train`.
-        config: that of the run.
+        config: that of the run; by default Reverie's, for environments of a suite with its settings.
 
     Raises:
         InputError: there is no such environment, or it has spaces that Reverie can't take; with all of these and what
             to do about each.
     """
-    config = config or Config()
+    config = config or for_suite(suite_of(env) if isinstance(env, str) else None, Config())
     config = replace(config, replay=replace(config.replay, home="memory"))  # that it would be counted
     mode = config.env.mode if config.env.mode == "vector" else "serial"
     with open_environments(env, 1, mode=mode, keys=config.env.keys) as environments:

@@ -7,12 +7,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import gymnasium as gym
-from gymnasium.vector import VectorEnv
-
 from reverie.agent import Agent
 from reverie.config import Config
-from reverie.envs import AnyEnvironments, open_environments
+from reverie.envs import AnyEnvironments, exists, open_environments
 from reverie.errors import InputError
 from reverie.training.evaluation import Evaluation, play
 
@@ -31,7 +28,7 @@ class PeriodicEvaluation:
 
     def __init__(self, env: Any, config: Config, warn: Callable[[str], object]) -> None:
         self._every, self._episodes = config.run.eval_every, config.run.eval_episodes
-        if self._every and isinstance(env, gym.Env | VectorEnv):
+        if self._every and exists(env):
             raise InputError(
                 "run.eval_every needs environments of its own, but an environment that exists already can't be made "
                 "again: give its name or a function that makes it, or leave run.eval_every at 0"

@@ -9,14 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import gymnasium as gym
 import jax
 import jax.numpy as jnp
 from gymnasium.vector import VectorEnv
 
 from reverie.agent import Agent
 from reverie.config import Config
-from reverie.envs import AnyEnvironments, open_environments
+from reverie.envs import AnyEnvironments, exists, open_environments
 from reverie.envs.compiled import CompiledEnvironments
 from reverie.envs.make import EnvLike, find_jax_env
 from reverie.envs.suites import suite_of
@@ -102,7 +101,7 @@ class Trainer:
         config = config or for_suite(suite_of(env) if isinstance(env, str) else None, Config())
         if steps is not None:
             config = replace(config, run=replace(config.run, steps=steps))
-        if isinstance(env, gym.Env | VectorEnv):
+        if exists(env):
             config = _for_existing(env, config)
         self.config, self.interrupted = config, False
         self._clock = Clock()

@@ -4,9 +4,13 @@ May import: `errors`. Each suite has one file beside this one, imported when one
 extra in pyproject.toml. Its settings in the paper stand in `reverie.presets`.
 """
 
+import difflib
 import importlib
+from collections.abc import Iterable
 from importlib.util import find_spec
 from typing import Any, NamedTuple
+
+from reverie.errors import InputError
 
 
 class Suite(NamedTuple):
@@ -43,6 +47,7 @@ SUITES = {
         "atari",
         "atari100k/pong",
     ),
+    "bsuite": Suite("small experiments, each for one ability", "bsuite", {}, ("bsuite",), "bsuite", "bsuite/catch/0"),
     "crafter": Suite("open-world survival from pixels", "crafter", {}, ("crafter",), "crafter", "crafter"),
     "dmc": Suite(
         "DeepMind Control from joint positions and velocities",
@@ -55,9 +60,27 @@ SUITES = {
     "dmc_vision": Suite(
         "DeepMind Control from 64×64 pixels", "dmc", {"pixels": True}, ("dm_control",), "dmc", "dmc_vision/walker_walk"
     ),
+    "memory_maze": Suite(
+        "mazes whose places must be remembered",
+        "memory_maze",
+        {},
+        ("memory_maze", "gym", "dm_control"),
+        "memory-maze",
+        "memory_maze/9x9",
+    ),
+    "metaworld": Suite(
+        "manipulation by a robot's arm", "metaworld", {}, ("metaworld", "packaging"), "metaworld", "metaworld/reach-v3"
+    ),
     "minigrid": Suite(
         "grid worlds, partially observed", "minigrid", {}, ("minigrid",), "minigrid", "minigrid/DoorKey-5x5-v0"
     ),
+    "openai_gym": Suite(
+        "whatever is registered with Gym", "openai_gym", {}, ("gym",), "openai-gym", "openai_gym/CartPole-v1"
+    ),
+    "popgym": Suite(
+        "small tasks that need memory", "popgym", {}, ("popgym",), "popgym", "popgym/RepeatPreviousEasy-v0"
+    ),
+    "procgen": Suite("games with ever new levels", "procgen", {}, ("envpool", "PyQt5"), "procgen", "procgen/coinrun"),
     "craftax": _jax("Craftax and Craftax-Classic: Crafter's worlds in JAX", "craftax", "classic"),
     "gymnax": _jax("classic control, MinAtar and bsuite in JAX", "gymnax", "Breakout-MinAtar", "gymnax", "six"),
     "brax": _jax("robots in JAX's physics", "brax", "ant"),
@@ -89,3 +112,11 @@ def make(name: str, **kwargs: Any) -> Any:
     suite = SUITES[name.partition("/")[0]]
     module = importlib.import_module(f"reverie.envs.suites.{suite.file}")
     return module.make(name.partition("/")[2], **suite.kwargs, **kwargs)
+
+
+def unknown(what: str, task: str, known: Iterable[str]) -> InputError:
+    """The error for a task that a suite lacks, with the names that are closest."""
+    names = sorted(known)
+    close = difflib.get_close_matches(task, names, n=2)
+    hint = f" (did you mean {' or '.join(close)}?)" if close else ""
+    return InputError(f"There is no {what} {task!r}{hint}; there are {len(names)}, such as {names[0]}.")

@@ -3,7 +3,6 @@
 Extra `atari`: ale-py (GPL-2.0), which brings the games, and Pillow.
 """
 
-import difflib
 from typing import Any
 
 import ale_py
@@ -12,7 +11,7 @@ import numpy as np
 from ale_py import roms
 from PIL import Image
 
-from reverie.errors import InputError
+from reverie.envs.suites import unknown
 
 REPEAT = 4  # frames per action
 POOLED = 2  # last frames whose maximum is seen: sprites flicker
@@ -104,9 +103,7 @@ class Atari(gym.Env[np.ndarray, Any]):
 def _rom(game: str) -> Any:
     known = sorted(roms.get_all_rom_ids())
     if game not in known:
-        close = difflib.get_close_matches(game, known, n=2)
-        hint = f" (did you mean {' or '.join(close)}?)" if close else ""
-        raise InputError(f"There is no Atari game {game!r}{hint}; there are {len(known)}, such as {known[0]}.")
+        raise unknown("Atari game", game, known)
     return roms.get_rom_path(game)
 
 

@@ -1,81 +1,62 @@
-"""DeepMind Control by DOMAIN_TASK (section 5), from numbers or from pixels. Extra `dmc`: dm-control and MuJoCo.
+"""DeepMind Control by DOMAIN_TASK (section 5), from numbers or from pixels. Extra `dmc`: dm-control and MuJoCo."""
 
-Without a display, pixels are drawn through EGL, unless MUJOCO_GL says otherwise.
-"""
-
-import os
-import sys
 from typing import Any
-
-if sys.platform == "linux" and "DISPLAY" not in os.environ:
-    os.environ.setdefault("MUJOCO_GL", "egl")  # read when dm_control is imported
 
 import gymnasium as gym
 import numpy as np
-from dm_control import suite
-from dm_env import specs
 
+from reverie.envs import drawing
+from reverie.envs.from_dm_env import FILM, FromDMEnv
 from reverie.errors import InputError
+
+drawing.choose_backend()  # read when dm_control is imported
+
+from dm_control import suite  # noqa: E402
 
 SIDE = 64  # pixels
 CAMERAS = {"quadruped": 2}  # others look through camera 0
 
 
-class DeepMindControl(gym.Env[Any, np.ndarray]):
-    """A task of the suite; episodes end by its time limit, which is no terminal."""
+class DeepMindControl(FromDMEnv):
+    """A task of the suite; episodes end by its time limit, which is no terminal.
 
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 40}  # noqa: RUF012, as Gymnasium has it
+    Args:
+        domain: of `task`, such as "walker".
+        task: such as "walk".
+        pixels: observe the picture, uint8 (64, 64, 3), instead of the task's numbers.
+        fast_drawing: see `drawing.simplify`.
+        render_mode: "rgb_array" for frames of 240 × 240.
+    """
 
-    def __init__(self, domain: str, task: str, *, pixels: bool, render_mode: str | None = None) -> None:
-        self.render_mode = render_mode
-        self._domain, self._task, self._pixels = domain, task, pixels
-        self._camera = CAMERAS.get(domain, 0)
-        self._load(seed=None)
-        bounds = self._env.action_spec()
-        self.action_space = gym.spaces.Box(
-            bounds.minimum.astype(np.float32), bounds.maximum.astype(np.float32), bounds.shape, np.float32
-        )
-        spaces: dict[str, gym.Space[Any]] = {"image": gym.spaces.Box(0, 255, (SIDE, SIDE, 3), np.uint8)}
-        if not pixels:
-            spaces = {name: _space(spec) for name, spec in self._env.observation_spec().items()}
-        self.observation_space = gym.spaces.Dict(spaces)
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        super().reset(seed=seed)
-        if seed is not None:
-            self._load(seed)
-        return self._observe(self._env.reset()), {}
-
-    def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
-        time_step = self._env.step(action)
-        terminated = time_step.last() and time_step.discount == 0
-        return (
-            self._observe(time_step),
-            float(time_step.reward or 0),
-            terminated,
-            time_step.last() and not terminated,
-            {},
-        )
+    def __init__(
+        self,
+        domain: str,
+        task: str,
+        *,
+        pixels: bool,
+        fast_drawing: bool | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        self._domain, self._task, self._pixels, self._fast = domain, task, pixels, fast_drawing
+        self._draws = pixels or render_mode is not None
+        super().__init__(self._load(), remake=self._load, render_mode=render_mode)
+        if pixels:
+            self.observation_space = gym.spaces.Dict({"image": gym.spaces.Box(0, 255, (SIDE, SIDE, 3), np.uint8)})
 
     def render(self) -> Any:
-        return self._draw(240) if self.render_mode == "rgb_array" else None
+        return self._draw(FILM) if self.render_mode == "rgb_array" else None
 
-    def _load(self, seed: int | None) -> None:
-        self._env = suite.load(self._domain, self._task, task_kwargs={"random": seed})
+    def _load(self, seed: int | None = None) -> Any:
+        env = suite.load(self._domain, self._task, task_kwargs={"random": seed})
+        if self._draws:
+            drawing.simplify(env.physics.model, self._fast)
+        return env
 
-    def _observe(self, time_step: Any) -> dict[str, np.ndarray]:
-        if self._pixels:
-            return {"image": self._draw(SIDE)}
-        return {name: np.asarray(value, np.float32) for name, value in time_step.observation.items()}
+    def _observe(self, time_step: Any) -> Any:
+        return {"image": self._draw(SIDE)} if self._pixels else super()._observe(time_step)
 
     def _draw(self, side: int) -> np.ndarray:
-        return self._env.physics.render(side, side, camera_id=self._camera)
-
-
-def _space(spec: specs.Array) -> gym.spaces.Box:
-    return gym.spaces.Box(-np.inf, np.inf, spec.shape, np.float32)
+        return self._env.physics.render(side, side, camera_id=CAMERAS.get(self._domain, 0))
 
 
 def make(task: str, **kwargs: Any) -> DeepMindControl:

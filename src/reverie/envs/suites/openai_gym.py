@@ -1,0 +1,17 @@
+"""Whatever is registered with Gym, the predecessor of Gymnasium. Extra `openai-gym`."""
+
+from typing import Any
+
+import gym
+
+from reverie.envs.from_old_gym import FromOldGym
+from reverie.envs.suites import unknown
+
+
+def make(task: str, **kwargs: Any) -> FromOldGym:
+    """An environment by its id, for instance "CartPole-v1", or as "package:Name-v0"."""
+    try:
+        # Gym's checker stumbles over today's NumPy.
+        return FromOldGym(gym.make(task, disable_env_checker=True, **kwargs))
+    except gym.error.UnregisteredEnv as error:
+        raise unknown("environment of Gym", task, gym.envs.registry) from error

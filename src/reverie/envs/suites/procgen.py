@@ -1,0 +1,84 @@
+"""ProcGen's games, the hard levels, all of them, drawn in 96 × 96 (section 5).
+
+Extra `procgen`: EnvPool (Apache-2.0), which has the games and plays them with today's NumPy, and Qt (LGPL-3.0), which
+draws them.
+"""
+
+import ctypes
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import PyQt5
+
+from reverie.envs.suites import unknown
+
+for _part in ("Core", "Gui"):  # what the games are linked to, before they are imported: the system may have none
+    _library = Path(next(iter(PyQt5.__path__)), "Qt5", "lib", f"libQt5{_part}.so.5")
+    ctypes.CDLL(str(_library), mode=ctypes.RTLD_GLOBAL)
+
+import envpool  # noqa: E402
+from envpool.procgen.registration import procgen_game_config  # noqa: E402
+
+GAMES = [game for game, *_ in procgen_game_config]
+SIDE = 96  # pixels
+
+
+class ProcGen(gym.Env[np.ndarray, Any]):
+    """One game with a new level for each episode; running out of time is no terminal.
+
+    Args:
+        game: such as "coinrun".
+        render_mode: "rgb_array" for frames, which are the observations.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 15}  # noqa: RUF012, as Gymnasium has it
+
+    def __init__(self, game: str, *, render_mode: str | None = None) -> None:
+        self._game, self.render_mode = game, render_mode
+        self._load(seed=0)
+        self.observation_space = gym.spaces.Box(0, 255, (SIDE, SIDE, 3), np.uint8)
+        self.action_space = gym.spaces.Discrete(int(self._pool.action_space.n))
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        if seed is not None:
+            self.close()
+            self._load(seed)
+        self._pool.reset()
+        return self._draw(), {}
+
+    def step(self, action: int | np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        _, reward, terminated, truncated, _ = self._pool.step(np.array([action]))
+        return self._draw(), float(reward[0]), bool(terminated[0]), bool(truncated[0]), {}
+
+    def render(self) -> Any:
+        return self._draw() if self.render_mode == "rgb_array" else None
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def _load(self, seed: int) -> None:
+        """A pool of one, which takes a seed only now."""
+        self._pool = envpool.make(
+            f"{self._game.capitalize()}Hard-v0",
+            env_type="gymnasium",
+            num_envs=1,
+            seed=seed,
+            render_mode="rgb_array",
+            render_width=SIDE,
+            render_height=SIDE,
+        )
+
+    def _draw(self) -> np.ndarray:
+        return self._pool.render()[0]
+
+
+def make(task: str, **kwargs: Any) -> ProcGen:
+    """A game, for instance "coinrun"."""
+    if task not in GAMES:
+        raise unknown("ProcGen game", task, GAMES)
+    return ProcGen(task, **kwargs)
