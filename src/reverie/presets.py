@@ -57,7 +57,7 @@ SUITES = MappingProxyType(
 )
 
 IN_JAX = frozenset({"brax", "craftax", "gymnax", "jumanji", "playground"})
-"""Suites that the paper doesn't have. Stepped in the compiled program, they come many at once, with replay beside them."""
+"""Suites that the paper lacks. Stepped in the compiled program, they come many at once, with replay beside them."""
 
 
 def for_suite(suite: str | None, config: Config) -> Config:

@@ -138,18 +138,21 @@ def find_jax_env(env: EnvLike) -> JaxEnv | None:
     """
     if isinstance(env, JaxEnv):
         return env
-    if isinstance(env, str) and (suite := suites.suite_of(env)):
-        if not suites.SUITES[suite].jax:
-            return None
-        try:
-            made: JaxEnv = suites.make(env)
-        except ModuleNotFoundError as error:
-            raise MissingDependencyError(_how_to_install(env, error)) from error
-        return made
-    if isinstance(env, str):
-        module, _, attribute = env.rpartition(":")
-        env = getattr(_import(module), attribute, "") if module else ""
-    return env() if isinstance(env, type) and issubclass(env, JaxEnv) else None
+    try:
+        found = _named_jax_env(env) if isinstance(env, str) else env
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(_how_to_install(env, error)) from error
+    if isinstance(found, type) and issubclass(found, JaxEnv):
+        return found()
+    return found if isinstance(found, JaxEnv) else None
+
+
+def _named_jax_env(name: str) -> Any:
+    """What has the name, if it is one of a suite in JAX or "module:Class"."""
+    if suite := suites.suite_of(name):
+        return suites.make(name) if suites.SUITES[suite].jax else None
+    module, _, attribute = name.rpartition(":")
+    return getattr(_import(module), attribute, None) if module else None
 
 
 def _make(env: Any, kwargs: dict[str, Any], registered: Callable[..., Any]) -> Any:
