@@ -1,7 +1,9 @@
 """VectorEnvs of others: however they go on after an episode, each environment has the same stream of records."""
 
+import sys
 from typing import Any
 
+import cloudpickle
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ from reverie.envs import BrokenEnvironmentError, Environments, make_env, open_en
 from reverie.envs.batched import VectorEnvironments
 from reverie.envs.make import NotAnEnvironmentError, UnknownEnvironmentError
 from reverie.errors import InputError
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the processes can't import this file
 
 MODES = list(AutoresetMode)
 LENGTHS = [3, 1, 4]
@@ -110,7 +114,7 @@ def test_every_mode_gives_the_same_streams(mode: AutoresetMode, make: Any, expec
 
 @pytest.mark.parametrize("mode", MODES)
 def test_in_processes_of_gymnasiums_too(mode: AutoresetMode, expected: Any) -> None:
-    env = AsyncVectorEnv([lambda n=n: Scripted(n) for n in LENGTHS], autoreset_mode=mode, context="fork")
+    env = AsyncVectorEnv([lambda n=n: Scripted(n) for n in LENGTHS], autoreset_mode=mode, context="spawn")
     with VectorEnvironments(env) as envs:
         assert streams(envs, 15) == [stream[:15] for stream in expected]
 
