@@ -105,7 +105,9 @@ class RunConfig:
     log_every: float = 5.0  # seconds between metrics
     checkpoint_every: float = 300.0  # seconds between checkpoints
     keep: int = 2  # checkpoints kept
+    dream_every: float = 300.0  # seconds between open-loop predictions, see dreams/ in the logdir; 0: none
     tensorboard: bool = True
+    wandb: str = ""  # the project of Weights & Biases that gets the metrics too; empty: none
 
 
 @dataclass(frozen=True)
@@ -211,6 +213,7 @@ BOUNDS = MappingProxyType(
         "run.log_every": (0, None),
         "run.checkpoint_every": (0, None),
         "run.keep": (1, None),
+        "run.dream_every": (0, None),
         "seed": (0, 2**31 - 1),
     }
 )
