@@ -34,6 +34,8 @@ TINY = [
     "4",
     "--run.log-every",
     "0",
+    "--run.dream-every",
+    "0",
     "--steps",
     "80",
 ]

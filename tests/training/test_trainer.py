@@ -20,7 +20,7 @@ import reverie
 from reverie.config import BehaviourConfig, Config, EnvConfig, ModelConfig, ReplayConfig, RunConfig
 from reverie.storage import Store, read_arrays
 from reverie.training import DivergedError, Trainer, train
-from reverie.training.metrics import MetricsWriter, read_metrics
+from reverie.training.metrics import JsonLines, read_metrics
 
 ENV = "reverie/CatchVector-v0"
 TINY = Config(
@@ -28,7 +28,7 @@ TINY = Config(
     behaviour=BehaviourConfig(imagination_length=3),
     replay=ReplayConfig(batch=2, length=8),
     env=EnvConfig(envs=2),
-    run=RunConfig(steps=120, train_ratio=4, log_every=0, tensorboard=False),
+    run=RunConfig(steps=120, train_ratio=4, log_every=0, dream_every=0, tensorboard=False),
 )
 
 
@@ -341,7 +341,7 @@ def test_a_second_process_is_told_who_is_there(tmp_path):
 def test_rows_after_the_checkpoint_are_dropped_and_damaged_lines_left_out(tmp_path):
     file = tmp_path / "metrics.jsonl"
     file.write_text('{"step": 1, "a": 1}\n{"step": 2, "a"\n{"step": 3, "a": 3}\n{"step": 9, "a": 9}\n{"st')
-    writer = MetricsWriter(tmp_path, tensorboard=False, resume_step=3)
+    writer = JsonLines(tmp_path, resume_step=3)
     writer.write(4, {"a": float("nan")})
     writer.close()
     assert read_metrics(tmp_path) == [{"step": 1, "a": 1}, {"step": 3, "a": 3}, {"step": 4, "a": None}]

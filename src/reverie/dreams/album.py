@@ -2,7 +2,7 @@
 
 dreams/000000012345.json        loss by horizon, after so many environment steps
 dreams/000000012345.png         numbers, reward and continuing; needs Matplotlib
-dreams/000000012345-KEY.mp4     a film of each image; needs Pillow, and is a .gif without imageio and ffmpeg
+dreams/000000012345-KEY.mp4     a film of each image; needs Pillow, and is a .gif without imageio-ffmpeg
 """
 
 import json

@@ -1,9 +1,10 @@
 """Open-loop predictions of images as a film: what happened, what was dreamed, and the difference, above each other.
 
 Each column is a sequence. The frame of its dream changes colour while the model doesn't see. May import: nothing of
-Reverie; Pillow, and imageio with ffmpeg where there is one.
+Reverie; Pillow, and imageio_ffmpeg's encoder where there is one.
 """
 
+import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 FPS = 8
+PATIENCE = 120  # seconds for the encoder
 WIDTH, TILE = 960, 96  # pixels: of a film at most, of an image at least
 COLUMNS = 6  # at most
 LEFT, TOP, GAP, FRAME = 78, 34, 8, 3
@@ -40,17 +42,32 @@ def draw_film(truth: np.ndarray, prediction: np.ndarray, horizon: np.ndarray, ti
 
 
 def write_film(path: Path, frames: np.ndarray) -> Path:
-    """Beside `path`, as .mp4 where there is an encoder, else as .gif; returns where."""
-    if all(find_spec(name) for name in ("imageio", "imageio_ffmpeg")):
-        import imageio.v3 as iio
+    """Beside `path`, as .mp4 where there is an encoder, else as .gif; returns where.
 
+    Raises:
+        OSError: it could not be written.
+    """
+    if find_spec("imageio_ffmpeg"):
         path = path.with_name(f"{path.name}.mp4")
-        iio.imwrite(path, frames, fps=FPS, codec="libx264", macro_block_size=2)
+        _encode(path, frames)
         return path
     path = path.with_name(f"{path.name}.gif")
     first, *others = (Image.fromarray(frame).quantize(128) for frame in frames)
     first.save(path, save_all=True, append_images=others, duration=1000 // FPS, loop=0)
     return path
+
+
+def _encode(path: Path, frames: np.ndarray) -> None:
+    """By ffmpeg itself: imageio would fork this process, which has JAX's threads, and might stand still for ever."""
+    from imageio_ffmpeg import get_ffmpeg_exe
+
+    size = f"{frames.shape[2]}x{frames.shape[1]}"
+    read = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", str(FPS), "-i", "-"]
+    write = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-movflags", "+faststart", str(path)]
+    command = [get_ffmpeg_exe(), "-v", "error", "-y", *read, *write]
+    done = subprocess.run(command, input=frames.tobytes(), capture_output=True, timeout=PATIENCE, process_group=0)
+    if done.returncode:
+        raise OSError(f"ffmpeg could not write {path}: {done.stderr.decode(errors='replace').strip()[-200:]}")
 
 
 def _frame(rows: list[np.ndarray], horizon: np.ndarray, time: int, title: str) -> np.ndarray:
@@ -71,7 +88,7 @@ def _frame(rows: list[np.ndarray], horizon: np.ndarray, time: int, title: str) -
                 draw.rectangle((left - FRAME, top - FRAME, left + width + FRAME - 1, top + height + FRAME - 1), colour)
             image.paste(Image.fromarray(picture), (left, top))
     for column, steps in enumerate(horizon):
-        words, colour = (f"dreams {steps}", DREAMED) if steps else ("sees", FAINT)
+        words, colour = (f"dreams, step {steps}", DREAMED) if steps else ("sees", FAINT)
         draw.text((LEFT + column * across + width // 2, TOP + 3 * down + 6), words, colour, small, anchor="mm")
     return np.asarray(image)
 

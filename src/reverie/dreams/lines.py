@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from reverie.dreams.open_loop import OpenLoop, Pair
 
 COLUMNS, DIMENSIONS = 3, 8  # at most
-TRUTH, PREDICTION, SHADE = "#22262e", "#e87722", "#fdf0e4"
+TRUTH, PREDICTION, SHADE = "#6b7484", "#e8620a", "#fdf0e4"
 
 
 def draw_lines(path: Path, dream: OpenLoop, title: str) -> None:
@@ -58,9 +58,12 @@ def _panel(axis: Any, truth: np.ndarray, prediction: np.ndarray, is_first: np.nd
     """One quantity of one sequence; lines are broken where an episode begins."""
     breaks = np.flatnonzero(is_first)
     time = np.insert(np.arange(1.0, len(truth) + 1), breaks, np.nan)
-    for values, colour, name in ((truth, TRUTH, "what happened"), (prediction, PREDICTION, "the model")):
+    for values, colour, wide, name in (
+        (truth, TRUTH, 2.8, "what happened"),
+        (prediction, PREDICTION, 1.2, "the model"),
+    ):
         broken = np.insert(values.astype(float), breaks, np.nan)
-        axis.plot(time, broken, color=colour, lw=1.3, marker=".", ms=3, label=name)
+        axis.plot(time, broken, color=colour, lw=wide, marker=".", ms=1.5 * wide, label=name)
     axis.grid(alpha=0.25, lw=0.5)
     axis.spines[["top", "right"]].set_visible(False)
     axis.tick_params(labelsize=8)

@@ -126,5 +126,5 @@ def _probability(cont: Bernoulli, discount: float) -> Float[JaxArray, "b t"]:
 def _by_horizon(loss: Float[JaxArray, "b t"], horizon: Int[JaxArray, "b t"]) -> Float[JaxArray, " horizons"]:
     """The mean over all steps of each horizon, 0 to the longest dream's."""
     longest = horizon.shape[1] - horizon.shape[1] // 2
-    belongs = (horizon[..., None] == jnp.arange(longest + 1)).astype(jnp.float32)
+    belongs = jax.nn.one_hot(horizon, longest + 1)
     return jnp.sum(loss[..., None] * belongs, (0, 1)) / jnp.sum(belongs, (0, 1))

@@ -143,15 +143,16 @@ def _embedded(path: Path, folder: Path) -> str:
 def _errors(file: Path) -> str:
     """Losses by steps dreamed, as a table."""
     try:
-        errors = dict(json.loads(file.read_text(encoding="utf-8"))["error"])
-    except (ValueError, KeyError, TypeError):
+        errors = {name: [_number(x) for x in error] for name, error in json.loads(file.read_text())["error"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
         return ""
-    horizons = [h for h in HORIZONS if any(h < len(error) and error[h] is not None for error in errors.values())]
-    rows = (
-        [name, *(f"{error[h]:.4g}" if h < len(error) and error[h] is not None else "–" for h in horizons)]
-        for name, error in errors.items()
-    )
+    horizons = [h for h in HORIZONS if any(h < len(error) for error in errors.values())]
+    rows = ([name, *(error[h] if h < len(error) else "–" for h in horizons)] for name, error in errors.items())
     return _table(["loss, by steps dreamed", *(str(h) for h in horizons)], rows)
+
+
+def _number(x: float | None) -> str:
+    return "–" if x is None else f"{x:.4g}"
 
 
 def _times(run: Run) -> str:

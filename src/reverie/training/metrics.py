@@ -8,12 +8,13 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from reverie.config import Config
 from reverie.results import read_metrics
 
 
+@runtime_checkable
 class Logger(Protocol):
     """Takes rows of metrics; may raise whatever it likes."""
 
