@@ -147,5 +147,5 @@ def test_a_continued_run_is_one_run_of_weights_and_biases(tmp_path):
     assert len(parts) == 2
     assert all(name.endswith(f"-{known['id']}") for name in parts)
     written = b"".join(path.read_bytes() for path in (tmp_path / "run" / "wandb").glob("*/*.wandb"))
-    assert b"episode/return" in written
+    assert b"replay/records" in written
     assert b"env_steps" in written

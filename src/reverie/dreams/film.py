@@ -4,6 +4,7 @@ Each column is a sequence. The frame of its dream changes colour while the model
 Reverie; Pillow, and imageio_ffmpeg's encoder where there is one.
 """
 
+import os
 import subprocess
 from importlib.util import find_spec
 from pathlib import Path
@@ -65,7 +66,8 @@ def _encode(path: Path, frames: np.ndarray) -> None:
     read = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", str(FPS), "-i", "-"]
     write = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-movflags", "+faststart", str(path)]
     command = [get_ffmpeg_exe(), "-v", "error", "-y", *read, *write]
-    done = subprocess.run(command, input=frames.tobytes(), capture_output=True, timeout=PATIENCE, process_group=0)
+    group = 0 if os.name == "posix" else None  # its own, so that Ctrl-C doesn't reach it
+    done = subprocess.run(command, input=frames.tobytes(), capture_output=True, timeout=PATIENCE, process_group=group)
     if done.returncode:
         raise OSError(f"ffmpeg could not write {path}: {done.stderr.decode(errors='replace').strip()[-200:]}")
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from reverie.dreams.open_loop import OpenLoop, Pair
 
 COLUMNS, DIMENSIONS = 3, 8  # at most
-TRUTH, PREDICTION, SHADE = "#6b7484", "#e8620a", "#fdf0e4"
+TRUTH, PREDICTION, SHADE = "#9aa5b8", "#e8620a", "#fdf0e4"
 
 
 def draw_lines(path: Path, dream: OpenLoop, title: str) -> None:
@@ -59,7 +59,7 @@ def _panel(axis: Any, truth: np.ndarray, prediction: np.ndarray, is_first: np.nd
     breaks = np.flatnonzero(is_first)
     time = np.insert(np.arange(1.0, len(truth) + 1), breaks, np.nan)
     for values, colour, wide, name in (
-        (truth, TRUTH, 2.8, "what happened"),
+        (truth, TRUTH, 3.2, "what happened"),
         (prediction, PREDICTION, 1.2, "the model"),
     ):
         broken = np.insert(values.astype(float), breaks, np.nan)

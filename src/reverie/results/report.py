@@ -143,11 +143,12 @@ def _embedded(path: Path, folder: Path) -> str:
 def _errors(file: Path) -> str:
     """Losses by steps dreamed, as a table."""
     try:
-        errors = {name: [_number(x) for x in error] for name, error in json.loads(file.read_text())["error"].items()}
+        read = json.loads(file.read_text(encoding="utf-8"))["error"]
+        errors = {name: {h: _number(x) for h, x in enumerate(error)} for name, error in read.items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         return ""
-    horizons = [h for h in HORIZONS if any(h < len(error) for error in errors.values())]
-    rows = ([name, *(error[h] if h < len(error) else "–" for h in horizons)] for name, error in errors.items())
+    horizons = [h for h in HORIZONS if any(error.get(h, "–") != "–" for error in errors.values())]
+    rows = ([name, *(error.get(h, "–") for h in horizons)] for name, error in errors.items())
     return _table(["loss, by steps dreamed", *(str(h) for h in horizons)], rows)
 
 
