@@ -113,6 +113,11 @@ def test_what_can_not_be_drawn_is_said(tmp_path, make, sentence):
         curves(find_runs([tmp_path / "run"]))
 
 
+def test_no_folder_is_too_few():
+    with pytest.raises(ValueError, match="at least one run"):
+        find_runs([])
+
+
 def test_an_unknown_metric_is_answered_with_those_there_are(tmp_path):
     path = write_run(tmp_path / "run", episodes(1))
     with pytest.raises(ValueError, match="There is no 'loss/total' in .*; there are episode/return"):

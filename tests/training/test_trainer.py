@@ -493,6 +493,7 @@ def test_a_full_disk_does_not_end_a_run(tmp_path, capsys):
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(mount)], capture_output=True).returncode:
         pytest.skip("only an administrator can make a small disk")
     filler, phases = mount / "filler", []
+    config = replace(TINY, run=replace(TINY.run, dream_every=1e-9, tensorboard=True))
 
     def watch(run) -> bool:
         if run.env_steps >= 60 and not phases:
@@ -506,13 +507,16 @@ def test_a_full_disk_does_not_end_a_run(tmp_path, capsys):
         return False
 
     try:
-        trainer = Trainer(ENV, TINY, steps=120, logdir=mount / "run")
+        trainer = Trainer(ENV, config, steps=120, logdir=mount / "run")
         trainer.run(watch)
         trainer.close()
         told = capsys.readouterr().out.replace("\n", " ")
         assert "could not be written" in told
         assert "o space left on device" in told
-        assert "metrics can't be written" in told
+        assert "metrics can't be written to metrics.jsonl" in told
+        assert "metrics can't be written to TensorBoard" in told
+        assert "the open-loop prediction could not be made" in told
+        assert (mount / "run" / "report.html").exists()
         assert phases[0] == phases[1]  # the one before stayed
         again = Trainer(ENV, TINY, steps=120, logdir=mount / "run", quiet=True)
         again.close()

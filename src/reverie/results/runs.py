@@ -74,7 +74,7 @@ def find_runs(paths: Iterable[Path]) -> list[Run]:
     """The runs in these folders: each is one, or holds some, directly or in folders of its own.
 
     Raises:
-        InputError: a folder is neither.
+        InputError: a folder is neither, or none was given.
     """
     runs: dict[Path, Run] = {}
     for path in paths:
@@ -86,4 +86,6 @@ def find_runs(paths: Iterable[Path]) -> list[Run]:
             raise InputError(f"There is no run in {path}, nor in the folders in it; give the logdir of a run.")
         for folder in inside:
             runs.setdefault(folder.resolve(), Run.read(folder, str(path)))
+    if not runs:
+        raise InputError("Name the folder of at least one run.")
     return list(runs.values())
