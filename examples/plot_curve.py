@@ -10,7 +10,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from reverie.training.metrics import read_metrics
+from reverie.results import read_metrics
 
 
 def smooth(values: np.ndarray, window: int) -> np.ndarray:

@@ -20,7 +20,7 @@ DATA = {"spaces", "experience", "errors"}
 HALVES = MATHS | DATA
 LEARNER = HALVES | {"config", "world_model", "behaviour", "optim"}
 AGENT = LEARNER | {"learner", "reference", "presets", "storage"}
-TRAINING = AGENT | {"agent", "replay", "envs"}
+TRAINING = AGENT | {"agent", "replay", "envs", "dreams", "results"}
 
 # In the order of the data's way, from the equations up to the command line: a row names only rows above it.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -41,6 +41,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "agent": AGENT,
     "replay": DATA,
     "envs": DATA,
+    "dreams": AGENT | {"agent", "replay"},
+    "results": {"config", "errors"},
     "training": TRAINING,
     FACE: TRAINING | {"training"},
     "cli": TRAINING | {"training", FACE},

@@ -34,6 +34,8 @@ TINY = [
     "4",
     "--run.log-every",
     "0",
+    "--run.dream-every",
+    "0",
     "--steps",
     "80",
 ]
@@ -94,6 +96,19 @@ def test_the_curve_example_draws_a_picture(run):
     assert (run / "curve.png").stat().st_size > 1000
 
 
+def test_plot_and_report_show_a_run(run):
+    result = reverie("plot", "runs/cartpole", "--out", "pictures/curves.png", cwd=run)
+    assert result.returncode == 0, result.stderr
+    assert "CartPole-v1" in result.stdout
+    assert "The picture is pictures/curves.png, its numbers are in pictures/curves.csv" in result.stdout
+    assert (run / "pictures" / "curves.png").stat().st_size > 1000
+    page = run / "runs" / "cartpole" / "report.html"
+    page.unlink()  # that of the run's end
+    result = reverie("report", "runs/cartpole", cwd=run)
+    assert result.returncode == 0, result.stderr
+    assert "<svg" in page.read_text()
+
+
 def test_inspect_and_suites_say_what_there_is(tmp_path):
     shown = reverie("inspect", "CartPole-v1", "--size", "size12m", cwd=tmp_path).stdout
     assert "vector: 4 numbers → vector trunk" in shown
@@ -141,6 +156,9 @@ def test_the_prefix_of_gymnasium_changes_nothing(tmp_path):
             ["train", "CartPole-v1", "--replay-memory", "9MB"],
             "but the budget is 9 MB. Keep fewer with",
         ),
+        (["plot", "nowhere"], "There is no run in nowhere"),
+        (["report", "nowhere"], "There is no run in nowhere"),
+        (["plot", "runs/cartpole", "--metric", "los"], "There is no 'los' in runs/cartpole; there are adv"),
         (["train", "CartPole-v1", "--replay-memory", "lots"], "replay.memory must be a size such as 8GiB"),
         (["eval", "nowhere"], "There is no agent in"),
         (["resume", "nowhere"], "There is no run in nowhere; start one with: reverie train"),

@@ -125,6 +125,10 @@ class Resume:
     """Seconds between checkpoints."""
     keep: int | None = None
     """Checkpoints kept."""
+    dream_every: float | None = None
+    """Seconds between open-loop predictions; 0 for none."""
+    wandb: str | None = None
+    """The project of Weights & Biases that gets the metrics."""
 
     def __call__(self) -> None:
         from reverie.agent import read_description
@@ -185,6 +189,41 @@ class Eval:
 
 
 @dataclass(frozen=True)
+class Plot:
+    """Draw learning curves: the interquartile mean of runs that differ in nothing but the seed, and how sure it is."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Folders of runs, or of several runs."""
+    out: Path = Path("curves.png")
+    """The picture; the numbers are written beside it as .csv."""
+    metric: str = "episode/return"
+    """Any that the runs have logged (docs/metrics.md)."""
+
+    def __call__(self) -> None:
+        from rich.console import Console
+
+        from reverie.results import curves, find_runs, plot, table
+
+        found = curves(find_runs(self.runs), self.metric)
+        Console(soft_wrap=True).print(table(found))
+        picture, numbers = plot(found, self.out, self.metric)
+        print(f"The picture is {picture}, its numbers are in {numbers}.")
+
+
+@dataclass(frozen=True)
+class Report:
+    """Put a run on one page: LOGDIR/report.html. A run writes it itself when it ends, unless it is killed."""
+
+    run: tyro.conf.Positional[Path]
+    """The run's folder."""
+
+    def __call__(self) -> None:
+        from reverie.results import write_report
+
+        print(f"The page is {write_report(self.run)}.")
+
+
+@dataclass(frozen=True)
 class Suites:
     """List suites of environments, and how to install those that are missing."""
 
@@ -228,7 +267,7 @@ class Demo:
             return  # the run has said where it is and how to go on
         print(f"Evaluated on fresh episodes: {evaluate(agent, env, episodes=100)}")
         print(
-            f"\nThe run is in {self.logdir}: metrics.jsonl, and curves with `tensorboard --logdir {self.logdir}`.\n"
+            f"\nThe run is in {self.logdir}: report.html shows it on one page, dreams/ what the model foresees.\n"
             f"Watch it play:   reverie eval {self.logdir} --episodes 5 --video catch.gif\n"
             "A real task:     reverie train CartPole-v1 --steps 8000 --logdir runs/cartpole\n"
             "Its own script:  examples/act.py"
@@ -262,6 +301,8 @@ COMMANDS: dict[str, Any] = {  # to dataclasses that are called when filled in
     "train": Train,
     "resume": Resume,
     "eval": Eval,
+    "plot": Plot,
+    "report": Report,
     "inspect": Inspect,
     "suites": Suites,
     "demo": Demo,
@@ -273,7 +314,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.path.append(os.getcwd())  # for module:factory; last, so that nothing there hides a package
     try:
         command = _command(sys.argv[1:] if arguments is None else arguments)
-        _keep_compiled()
+        if not isinstance(command, Plot | Report):  # they need no JAX
+            _keep_compiled()
         command()
     except (ReverieError, OSError) as error:
         if getattr(error, "__notes__", None):

@@ -115,7 +115,9 @@ class RunConfig:
     keep: int = 2  # checkpoints kept
     eval_every: int = 0  # environment steps between evaluations on environments of their own; 0: never
     eval_episodes: int = 10  # of each evaluation
+    dream_every: float = 300.0  # seconds between open-loop predictions, see dreams/ in the logdir; 0: none
     tensorboard: bool = True
+    wandb: str = ""  # the project of Weights & Biases that gets the metrics too; empty: none
 
 
 @dataclass(frozen=True)
@@ -234,6 +236,7 @@ BOUNDS = MappingProxyType(
         "run.keep": (1, None),
         "run.eval_every": (0, None),
         "run.eval_episodes": (1, None),
+        "run.dream_every": (0, None),
         "seed": (0, 2**31 - 1),
     }
 )

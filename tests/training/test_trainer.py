@@ -21,7 +21,7 @@ from reverie.config import BehaviourConfig, Config, EnvConfig, ModelConfig, Repl
 from reverie.storage import Store, read_arrays
 from reverie.training import DivergedError, Trainer, train
 from reverie.training.clock import Clock
-from reverie.training.metrics import MetricsWriter, read_metrics
+from reverie.training.metrics import JsonLines, read_metrics
 
 ENV = "reverie/CatchVector-v0"
 TINY = Config(
@@ -29,7 +29,7 @@ TINY = Config(
     behaviour=BehaviourConfig(imagination_length=3),
     replay=ReplayConfig(batch=2, length=8),
     env=EnvConfig(envs=2),
-    run=RunConfig(steps=120, train_ratio=4, log_every=0, tensorboard=False),
+    run=RunConfig(steps=120, train_ratio=4, log_every=0, dream_every=0, tensorboard=False),
 )
 
 
@@ -366,7 +366,7 @@ def test_a_second_process_is_told_who_is_there(tmp_path):
 def test_rows_after_the_checkpoint_are_dropped_and_damaged_lines_left_out(tmp_path):
     file = tmp_path / "metrics.jsonl"
     file.write_text('{"step": 1, "a": 1}\n{"step": 2, "a"\n{"step": 3, "a": 3}\n{"step": 9, "a": 9}\n{"st')
-    writer = MetricsWriter(tmp_path, tensorboard=False, resume_step=3)
+    writer = JsonLines(tmp_path, resume_step=3)
     writer.write(4, {"a": float("nan")})
     writer.close()
     assert read_metrics(tmp_path) == [{"step": 1, "a": 1}, {"step": 3, "a": 3}, {"step": 4, "a": None}]
@@ -518,6 +518,7 @@ def test_a_full_disk_does_not_end_a_run(tmp_path, capsys):
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(mount)], capture_output=True).returncode:
         pytest.skip("only an administrator can make a small disk")
     filler, phases = mount / "filler", []
+    config = replace(TINY, run=replace(TINY.run, dream_every=1e-9, tensorboard=True))
 
     def watch(run) -> bool:
         if run.env_steps >= 60 and not phases:
@@ -531,13 +532,16 @@ def test_a_full_disk_does_not_end_a_run(tmp_path, capsys):
         return False
 
     try:
-        trainer = Trainer(ENV, TINY, steps=120, logdir=mount / "run")
+        trainer = Trainer(ENV, config, steps=120, logdir=mount / "run")
         trainer.run(watch)
         trainer.close()
         told = capsys.readouterr().out.replace("\n", " ")
         assert "could not be written" in told
         assert "o space left on device" in told
-        assert "metrics can't be written" in told
+        assert "metrics can't be written to metrics.jsonl" in told
+        assert "metrics can't be written to TensorBoard" in told
+        assert "the open-loop prediction could not be made" in told
+        assert (mount / "run" / "report.html").exists()
         assert phases[0] == phases[1]  # the one before stayed
         again = Trainer(ENV, TINY, steps=120, logdir=mount / "run", quiet=True)
         again.close()

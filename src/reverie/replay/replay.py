@@ -177,6 +177,11 @@ class Replay:
         rows = self._draw(batch)
         return Sample(self._streams.read(rows.stream, rows.first, self._sequence), rows)
 
+    def peek(self, batch: int, generator: np.random.Generator) -> Experience:
+        """B sequences, drawn uniformly with a generator of the caller's: nothing that `sample` will draw changes."""
+        stream, start = np.divmod(generator.integers(self.num_sequences, size=batch), self._starts)
+        return self._streams.read(stream, self._streams.oldest + start, self._sequence)
+
     def _draw(self, batch: int) -> Rows:
         oldest, count = self._streams.oldest, self._streams.count
         fresh = self._online.take(batch, oldest, count) if self._online else []

@@ -25,7 +25,6 @@ class Report:
         self, display: Display, writer: MetricsWriter | None, clock: Clock, env_steps: int, updates: int
     ) -> None:
         self._display, self._writer, self._clock = display, writer, clock
-        self._failing = False  # the last write to a file
         self._metrics: list[tuple[dict[str, jax.Array], jax.Array]] = []  # of all updates since the last report
         self._reported = (env_steps, updates)
 
@@ -35,34 +34,24 @@ class Report:
 
     def episode(self, env_steps: int, value: float, length: int) -> None:
         """An episode that ended."""
-        self._to_file(env_steps, {"episode/return": value, "episode/length": float(length)})
+        self.scalars(env_steps, {"episode/return": value, "episode/length": float(length)})
+
+    def scalars(self, env_steps: int, values: Mapping[str, float]) -> None:
+        """A row of its own, for the files alone."""
+        if self._writer is not None and values:
+            self._writer.write(env_steps, values)
 
     def evaluation(self, env_steps: int, result: Evaluation) -> None:
         """Episodes that were played beside training."""
         row = {"return": result.mean, "return_std": result.std, "length": result.mean_length}
         row |= {"episodes": float(len(result.returns))}
-        self._to_file(env_steps, {f"eval/{name}": value for name, value in row.items()})
+        self.scalars(env_steps, {f"eval/{name}": value for name, value in row.items()})
         self._display.note(f"Evaluated at step {env_steps:,}: {result}")
 
     def flush(self) -> None:
         """Bring to disk what was written: before a checkpoint, after which nothing is written twice."""
-        self._to_file(0, {}, flush=True)
-
-    def _to_file(self, env_steps: int, row: Mapping[str, float], *, flush: bool = False) -> None:
-        """Metrics that can't be written are no reason to stop."""
-        if self._writer is None:
-            return
-        try:
-            if row:
-                self._writer.write(env_steps, row)
-            if flush:
-                self._writer.flush()
-        except OSError as error:
-            if not self._failing:
-                self._display.warn(f"metrics can't be written ({error}); training goes on.")
-            self._failing = True
-        else:
-            self._failing = self._failing and not flush
+        if self._writer is not None:
+            self._writer.flush()
 
     def write(
         self, env_steps: int, updates: int, values: Mapping[str, float], returns: Sequence[float], *, last: bool = False
@@ -87,7 +76,8 @@ class Report:
             row |= self._pace(env_steps, updates)
         self._reported = (env_steps, updates)
         with self._clock.measure("log"):
-            self._to_file(env_steps, row, flush=True)
+            self.scalars(env_steps, row)
+            self.flush()
             self._display.update(env_steps, row, list(returns))
 
     def _pace(self, env_steps: int, updates: int) -> dict[str, float]:

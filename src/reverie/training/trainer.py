@@ -21,17 +21,20 @@ from reverie.envs.make import EnvLike, find_jax_env
 from reverie.envs.suites import suite_of
 from reverie.errors import InputError, ReverieError
 from reverie.presets import for_suite
+from reverie.results import write_report
 from reverie.training import memory
 from reverie.training.clock import Clock
 from reverie.training.compiled import CompiledLoop
 from reverie.training.display import Display, cautions, describe
+from reverie.training.dreaming import Dreams
 from reverie.training.episodes import Episodes
 from reverie.training.folder import RunFolder, holds_checkpoint
 from reverie.training.loop import Loop
-from reverie.training.metrics import MetricsWriter
+from reverie.training.metrics import open_writer
 from reverie.training.periodic import PeriodicEvaluation
 from reverie.training.report import Report
 from reverie.training.signals import stopping
+from reverie.training.weights_and_biases import check_installed
 
 Resume = Literal["auto", "must", "never"]
 
@@ -126,11 +129,13 @@ class Trainer:
         self._display.note(describe(self.agent, name or "an environment", self.loop.replay, run.steps))
         self._check_room(logdir)
         _check_resume(resume, logdir)
+        if run.wandb:
+            check_installed()
         for caution in cautions(self.agent):
             self._display.warn(caution)
         # From here on there is something on disk.
         self._folder = RunFolder(logdir, self.agent, name, run.keep) if logdir else None
-        writer = None
+        writer = self._dreams = None
         if self._folder:
             opened.callback(self._folder.close)
             if restored := self._folder.restore(self.loop.state, self.loop.replay, self._display.warn):
@@ -139,8 +144,9 @@ class Trainer:
                     f"Continuing from {self.env_steps:,} steps, {self.updates:,} updates and "
                     f"{len(self.loop.replay):,} records."
                 )
-            writer = MetricsWriter(self._folder.path, tensorboard=run.tensorboard, resume_step=self.env_steps)
+            writer = open_writer(self._folder.path, self.config, self.env_steps, self._display.warn)
             opened.callback(writer.close)
+            self._dreams = Dreams(self._folder.path / "dreams", self.loop, run.dream_every, self._display.warn)
         self._report = Report(self._display, writer, self._clock, self.env_steps, self.updates)
 
     def _check_room(self, logdir: Path | None) -> None:
@@ -194,10 +200,15 @@ class Trainer:
             finally:
                 self._display.close()
         self._save(wait=True)
+        self._dream(last=True)
+        self._write_page()
         if self._folder:
             done = "Interrupted" if self.interrupted else "Done"
             again = " Run the same command again to continue." if self.interrupted else ""
-            self._display.note(f"{done} after {self.env_steps:,} steps; the run is in {self._folder.path}.{again}")
+            self._display.note(
+                f"{done} after {self.env_steps:,} steps; the run is in {self._folder.path}, on one page in "
+                f"report.html.{again}"
+            )
         return self.agent
 
     def close(self) -> None:
@@ -224,6 +235,7 @@ class Trainer:
                 self._log()
                 if until(self):
                     break
+            self._dream()
             if last_save.elapsed >= self.config.run.checkpoint_every:
                 last_save = Clock()
                 self._save()
@@ -281,10 +293,27 @@ class Trainer:
             "episodes": float(self.episodes.count),
             "replay/records": float(len(self.loop.replay)),
             "replay/bytes": float(self.loop.replay.nbytes),
+            **memory.in_use(),
         }
         if (repeat := self.config.env.action_repeat) > 1:
             values["frames"] = float(self.env_steps * repeat)
         self._report.write(self.env_steps, self.updates, values, self.episodes.recent, last=last)
+
+    def _dream(self, *, last: bool = False) -> None:
+        """An open-loop prediction, if it is time; none at the end of a run that was interrupted."""
+        if self._dreams and not self.interrupted and self._dreams.due(last=last):
+            with self._clock.measure("log"):
+                self._report.scalars(self.env_steps, self._dreams.dream())
+
+    def _write_page(self) -> None:
+        """The run's report.html, of all that was written until now."""
+        if self._folder is None:
+            return
+        self._report.flush()
+        try:
+            write_report(self._folder.path)
+        except Exception as error:  # no page is worth a run
+            self._display.warn(f"report.html could not be written ({error}).")
 
     def _save(self, *, wait: bool = False) -> None:
         """A checkpoint of this moment; never one of parameters that aren't finite."""

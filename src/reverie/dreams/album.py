@@ -1,0 +1,77 @@
+"""A run's folder of dreams: what is drawn of each, and which are kept. May import: the rest of this room.
+
+dreams/000000012345.json        loss by horizon, after so many environment steps
+dreams/000000012345.png         numbers, reward and continuing; needs Matplotlib
+dreams/000000012345-KEY.mp4     a film of each image; needs Pillow, and is a .gif without imageio-ffmpeg
+"""
+
+import json
+import math
+import re
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from reverie.dreams.open_loop import OpenLoop
+
+NEWEST = 9  # dreams that are kept, besides the first
+
+
+class Album:
+    """Writes dreams to a folder; the first and the newest stay. A dream is there whole or not at all."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def missing(self, images: bool) -> str | None:
+        """A sentence on what to install to see more, if anything; `images`: whether there are any."""
+        lacking = []
+        if images and not find_spec("PIL"):
+            lacking.append("films need Pillow: pip install 'reverie[video]'")
+        if not find_spec("matplotlib"):
+            lacking.append("curves need Matplotlib: pip install 'reverie[plot]'")
+        return f"Of open-loop predictions only numbers are kept; {', and '.join(lacking)}." if lacking else None
+
+    def add(self, step: int, dream: OpenLoop) -> None:
+        """Draw a dream of NumPy arrays, in place of one of the same step.
+
+        Raises:
+            OSError: the disk is full; what was there is as it was.
+        """
+        unfinished = self.folder / ".unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        try:
+            self._draw(unfinished / f"{step:012d}", step, dream)
+            for old in self.folder.glob(f"{step:012d}[-.]*"):
+                old.unlink()
+            for new in unfinished.iterdir():
+                new.replace(self.folder / new.name)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        self._prune()
+
+    def _draw(self, path: Path, step: int, dream: OpenLoop) -> None:
+        title = f"Open loop after {step:,} steps"
+        errors = {name: [None if math.isnan(x) else x for x in error.tolist()] for name, error in dream.error.items()}
+        path.with_suffix(".json").write_text(json.dumps({"step": step, "error": errors}), encoding="utf-8")
+        if find_spec("matplotlib"):
+            from reverie.dreams.lines import draw_lines
+
+            draw_lines(path.with_suffix(".png"), dream, title)
+        if find_spec("PIL"):
+            from reverie.dreams.film import draw_film, write_film
+
+            for key, (truth, prediction) in dream.observation.items():
+                if truth.dtype == np.uint8:
+                    name = f"{path.name}-{re.sub(r'[^A-Za-z0-9_]+', '-', key)}"
+                    write_film(path.with_name(name), draw_film(truth, prediction, dream.horizon, f"{title} · {key}"))
+
+    def _prune(self) -> None:
+        """Remove all but the first and the newest."""
+        steps = sorted(path.stem for path in self.folder.glob("*.json"))
+        for step in steps[1:-NEWEST]:
+            for path in self.folder.glob(f"{step}[-.]*"):
+                path.unlink()

@@ -1,0 +1,112 @@
+"""Learning curves of groups of runs that differ in nothing but the seed. May import: `config` and this room."""
+
+import shlex
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from reverie.config import config_to_dict
+from reverie.errors import InputError
+from reverie.results.runs import Run
+from reverie.results.statistics import bootstrap_interval, interquartile_mean
+
+POINTS = 100  # on a curve, over the longest run
+EPISODE_RETURN = "episode/return"
+
+# Settings that don't part runs: they say how long, where and how often, not what is learned.
+ALIKE = ("run.", "env.processes", "env.restarts", "env.timeout", "replay.home", "replay.memory")
+TELLING = ("run.train_ratio",)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A metric over the runs of a group, at P environment steps."""
+
+    env: str
+    label: str  # what sets the group apart from others of the same environment
+    runs: tuple[Run, ...]
+    steps: np.ndarray  # (P,)
+    scores: np.ndarray  # (runs, P): a run's mean since the point before; NaN before its first and after its last
+    mean: np.ndarray  # (P,) interquartile mean; NaN where fewer than half of the runs have got
+    low: np.ndarray  # (P,) of the 95% bootstrap interval; NaN where there is one run
+    high: np.ndarray
+
+    @property
+    def counts(self) -> np.ndarray:
+        """(P,) runs that have got so far."""
+        return np.isfinite(self.scores).sum(0)
+
+
+def curves(runs: Sequence[Run], metric: str = EPISODE_RETURN) -> list[Curve]:
+    """One curve for each environment and setting among the runs; those without the metric are left out.
+
+    Raises:
+        InputError: no run has the metric.
+    """
+    found = [run for run in runs if len(run.series(metric)[0])]
+    if not found:
+        raise InputError(_nothing(runs, metric))
+    groups: dict[str, list[Run]] = defaultdict(list)
+    settings = {run.path: _settings(run) for run in found}
+    for run in found:
+        groups[repr((run.env, sorted(settings[run.path].items())))].append(run)
+    firsts = [settings[group[0].path] | {"env": group[0].env} for group in groups.values()]
+    return [
+        _curve(group, metric, _label(first, [other for other in firsts if other["env"] == first["env"]]))
+        for first, group in zip(firsts, groups.values(), strict=True)
+    ]
+
+
+def _curve(runs: list[Run], metric: str, label: str) -> Curve:
+    series = [run.series(metric) for run in runs]
+    steps = np.linspace(0, max(float(at[-1]) for at, _ in series), POINTS + 1)
+    scores = np.stack([_binned(at, values, steps) for at, values in series])
+    steps, scores = steps[1:], scores
+    known = [column[np.isfinite(column)] for column in scores.T]
+    mean = np.array([interquartile_mean(x) if 2 * len(x) >= len(runs) else np.nan for x in known])
+    low, high = np.array([bootstrap_interval(x[:, None]) for x in known]).T
+    low, high = (np.where(np.isnan(mean), np.nan, bound) for bound in (low, high))
+    return Curve(runs[0].env, label, tuple(runs), steps, scores, mean, low, high)
+
+
+def _binned(at: np.ndarray, values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """The mean of the values in each (edge, edge]; where there are none, the one before holds, up to the last."""
+    place = np.clip(np.searchsorted(edges, at) - 1, 0, len(edges) - 2)
+    sums, counts = (np.bincount(place, weights, len(edges) - 1) for weights in (values, None))
+    with np.errstate(invalid="ignore"):
+        means = sums / counts
+    newest = np.maximum.accumulate(np.where(counts > 0, np.arange(len(counts)), -1))
+    held = np.where(newest >= 0, means[newest], np.nan)
+    held[place.max() + 1 :] = np.nan
+    return held
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    """What must be the same in runs of a group."""
+    flat = {
+        f"{room}.{name}": value
+        for room, part in config_to_dict(run.config).items()
+        if isinstance(part, dict)
+        for name, value in part.items()
+    }
+    telling = {name: x for name, x in flat.items() if name in TELLING or not name.startswith(ALIKE)}
+    return telling | {"from": run.source}
+
+
+def _label(ours: dict[str, Any], all_of_env: list[dict[str, Any]]) -> str:
+    """The settings in which groups of the same environment differ."""
+    differing = [name for name in ours if len({repr(other[name]) for other in all_of_env}) > 1]
+    words = [str(ours["from"]) if name == "from" else f"{name} {ours[name]}" for name in sorted(differing)]
+    return ", ".join(words)
+
+
+def _nothing(runs: Sequence[Run], metric: str) -> str:
+    """Why there is nothing to draw."""
+    where = ", ".join(shlex.quote(str(run.path)) for run in runs)
+    if metric == EPISODE_RETURN:
+        return f"No episode has ended yet in {where}."
+    names = sorted({name for run in runs for row in run.rows for name in row} - {"step"})
+    return f"There is no {metric!r} in {where}; there are {', '.join(names) or 'no metrics at all'}."

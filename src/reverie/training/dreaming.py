@@ -1,0 +1,76 @@
+"""Open-loop predictions of a run at intervals: their errors as metrics, their pictures in the run's folder.
+
+They change nothing that is learned: sequences and samples are drawn with generators of their own. May import:
+`dreams`, `clock`, `loop`.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from reverie.dreams import HORIZONS, Album, OpenLoop, open_loop
+from reverie.learner import compute_dtype
+from reverie.spaces import Image
+from reverie.training.clock import Clock
+from reverie.training.loop import Loop
+
+SHOWN = 6  # sequences that are drawn
+
+
+class Dreams:
+    """Dreams of a `loop` every so many seconds, 0 for never. `warn` hears what could not be done, once."""
+
+    def __init__(self, folder: Path, loop: Loop, every: float, warn: Callable[[str], None]) -> None:
+        self._album, self._loop, self._every, self._warn = Album(folder), loop, every, warn
+        self._last, self._dreamed, self._failing = Clock(), loop.updates, False
+        self._told_missing = False
+
+    def due(self, *, last: bool = False) -> bool:
+        """Whether it is time; at the `last` opportunity, whether anything was learned since the dream before."""
+        learned = self._loop.updates > self._dreamed and self._loop.replay.ready()
+        return bool(self._every) and learned and (last or self._last.elapsed >= self._every)
+
+    def dream(self) -> dict[str, float]:
+        """Draw a dream and return its errors by horizon, `open_loop/…`. What fails is told, and ends nothing."""
+        self._last, self._dreamed = Clock(), self._loop.updates
+        errors: dict[str, float] = {}
+        try:
+            dream = self._predict()
+            errors = _metrics(dream.error)
+            self._draw(dream)
+            self._failing = False
+        except Exception as error:  # a picture is worth no run
+            if not self._failing:
+                self._warn(f"the open-loop prediction could not be made ({error}); training goes on.")
+            self._failing = True
+        return errors
+
+    def _predict(self) -> OpenLoop:
+        """Of as many sequences as a batch has, of which only those that are drawn are fetched."""
+        loop, config = self._loop, self._loop.config
+        seed = (config.seed, loop.updates)
+        batch = loop.replay.peek(config.replay.batch, np.random.default_rng(seed))
+        key = jax.random.fold_in(jax.random.key(config.seed), loop.updates)
+        dtype, discount = compute_dtype(config.model), config.behaviour.discount
+        dream = open_loop(loop.state.networks.world_model, batch, key, discount=discount, dtype=dtype)
+        drawn = jax.tree.map(lambda x: x[:SHOWN], dream._replace(error={}))
+        return jax.device_get(drawn._replace(error=dream.error))
+
+    def _draw(self, dream: OpenLoop) -> None:
+        images = any(isinstance(feature, Image) for feature in self._loop.agent.spaces.observation.values())
+        if not self._told_missing and (missing := self._album.missing(images)):
+            self._warn(missing)
+        self._told_missing = True
+        self._album.add(self._loop.env_steps, dream)
+
+
+def _metrics(errors: dict[str, np.ndarray]) -> dict[str, float]:
+    """By name and horizon, those that there were."""
+    return {
+        f"open_loop/{name}/{horizon}": float(error[horizon])
+        for name, error in errors.items()
+        for horizon in HORIZONS
+        if horizon < len(error) and np.isfinite(error[horizon])
+    }
