@@ -40,7 +40,8 @@ def matches(name: str, metric: str) -> bool:
 
 
 def test_every_metric_of_a_run_is_described_and_every_description_is_of_one(tmp_path):
-    train("CartPole-v1", TINY, logdir=tmp_path / "run", quiet=True)
+    run, env = replace(TINY.run, eval_every=20, eval_episodes=2), replace(TINY.env, action_repeat=2)
+    train("CartPole-v1", replace(TINY, run=run, env=env), logdir=tmp_path / "run", quiet=True)
     rows = read_metrics(tmp_path / "run")
     written = {name for row in rows for name in row} - {"step"}
     names = documented()

@@ -72,7 +72,7 @@ class CompiledLoop(Loop):
         with self.clock.measure("data"):
             self.replay.extend(records)
         updates, skipped = self._learn()
-        with self.clock.measure("act"):
+        with self.clock.measure("act", again=True):
             told: Told = jax.device_get(sent)  # waits for the steps, not for the updates
         if not told.finite.all():
             raise BrokenEnvironmentError("an environment's observation or reward is not finite as float32")
