@@ -21,7 +21,7 @@ SIZES = {"deter": 8, "hidden": 4, "groups": 2, "classes": 3, "blocks": 2, "units
 @pytest.fixture(scope="module")
 def model() -> WorldModel:
     observations, actions = {"a": Continuous((3,)), "b": Discrete((), 4)}, {"push": Continuous((2,))}
-    return compiled(lambda key: WorldModel(observations, actions, **SIZES, key=key))(jax.random.key(0))
+    return compiled(lambda key: WorldModel(observations, observations, actions, **SIZES, key=key))(jax.random.key(0))
 
 
 @pytest.fixture(scope="module")

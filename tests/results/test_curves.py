@@ -73,7 +73,7 @@ def test_groups_are_environments_and_settings_but_not_seeds(tmp_path):
     plain = Config()
     seeds(tmp_path / "a", [1], [2])
     seeds(tmp_path / "b", [3], run=replace(plain.run, train_ratio=32, steps=7))
-    seeds(tmp_path / "c", [4], run=replace(plain.run, steps=9), env=replace(plain.env, processes=True))
+    seeds(tmp_path / "c", [4], run=replace(plain.run, steps=9), env=replace(plain.env, mode="parallel"))
     write_run(tmp_path / "d", episodes(5), env="Pendulum-v1")
     found = curves(find_runs([tmp_path]))
     assert [(curve.env, curve.label, len(curve.runs)) for curve in found] == [

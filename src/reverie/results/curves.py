@@ -17,7 +17,7 @@ POINTS = 100  # on a curve, over the longest run
 EPISODE_RETURN = "episode/return"
 
 # Settings that don't part runs: they say how long, where and how often, not what is learned.
-ALIKE = ("run.", "env.processes", "env.restarts", "env.timeout", "replay.home", "replay.memory")
+ALIKE = ("run.", "env.mode", "env.restarts", "env.timeout", "replay.home", "replay.memory")
 TELLING = ("run.train_ratio",)
 
 
