@@ -124,9 +124,9 @@ def describe(agent: Agent, env: str, replay: Replay, steps: int) -> Table:
         f"{config.env.envs} environments",
     )
     if paper := SUITES.get(suite_of(env) or ""):
-        steps = f"{paper.steps:,} steps" if paper.steps else "steps by task"
+        budget = f"{paper.steps:,} steps" if paper.steps else "steps by task"
         table.add_row(
-            "the paper", f"{paper.size}, train ratio {paper.train_ratio:g}, {paper.envs} environments, {steps}"
+            "the paper", f"{paper.size}, train ratio {paper.train_ratio:g}, {paper.envs} environments, {budget}"
         )
     return table
 
