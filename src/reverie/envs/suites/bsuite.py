@@ -11,14 +11,13 @@ from reverie.envs.suites import unknown
 def make(task: str, *, render_mode: str | None = None) -> FromDMEnv:
     """An experiment's setting as EXPERIMENT/NUMBER, for instance "catch/0"; there is nothing to render.
 
-    A setting that fixes its own seed keeps it.
+    An experiment whose settings have no seed, such as memory_len, has one of its own and keeps it.
     """
     if task not in sweep.SETTINGS:
         raise unknown("bsuite id", task, sweep.SWEEP)
     settings = sweep.SETTINGS[task]
-    unseeded = settings.get("seed", 0) is None
 
     def load(seed: int | None = None) -> Any:
-        return bsuite.load(task.partition("/")[0], settings | {"seed": seed} if unseeded else settings)
+        return bsuite.load(task.partition("/")[0], settings | {"seed": seed} if "seed" in settings else settings)
 
     return FromDMEnv(load(), remake=load, render_mode=render_mode)
