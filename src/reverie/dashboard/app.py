@@ -52,7 +52,7 @@ def make_app(
             Route("/api/runs", list_runs),
             Route("/api/metrics", metrics),
             Route("/film", film),
-            WebSocketRoute("/play", player or Player(folder)),
+            WebSocketRoute("/play", (player or Player(folder)).play),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[Middleware(Guard, host=host, token=token)],

@@ -34,7 +34,8 @@ class Player:
         self._folder, self._sessions, self._idle = folder, sessions, idle
         self._open = 0
 
-    async def __call__(self, socket: WebSocket) -> None:
+    async def play(self, socket: WebSocket) -> None:
+        """A session, from the connection to its end."""
         await socket.accept()
         if self._open >= self._sessions:
             reason = f"{self._sessions} dreams are being played already; close one of their pages."

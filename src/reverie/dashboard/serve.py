@@ -42,6 +42,7 @@ def serve(folder: Path, *, host: str, port: int | None, token: str | None) -> No
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=2,
         server_header=False,
+        proxy_headers=False,
     )
     uvicorn.Server(config).run(sockets=[listening])
 

@@ -8,10 +8,8 @@ import numpy as np
 from reverie.errors import InputError
 from reverie.spaces import Continuous, Discrete
 
-Action = Mapping[str, Any]
 
-
-def checked_action(features: Mapping[str, Continuous | Discrete], action: Action) -> dict[str, np.ndarray]:
+def checked_action(features: Mapping[str, Continuous | Discrete], action: Any) -> dict[str, np.ndarray]:
     """By key, float32 numbers or int32 classes from 0, in the features' shapes.
 
     Raises:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from reverie.agent import Agent
-from reverie.dreams.actions import Action, checked_action
+from reverie.dreams.actions import checked_action
 from reverie.dreams.moments import Moment
 from reverie.dreams.scene import Scene, describe, imagine, look
 from reverie.errors import InputError
@@ -72,7 +72,7 @@ class Dream:
         """The present one."""
         return self.states[self.now]
 
-    def step(self, action: Action) -> State:
+    def step(self, action: Any) -> State:
         """Imagine what this action leads to, and go there.
 
         Args:
@@ -130,21 +130,20 @@ class Dream:
     def _record(self) -> Experience:
         """The one of the present time."""
         at = self._moment.start + self.state.time
-        return jax.tree.map(lambda x: x[at], self._moment.records)
+        return jax.tree.map(lambda x: np.asarray(x[at]), self._moment.records)
 
     def _remember(self) -> Latent:
         """The state at the moment: that of the first record as it was stored, then all that was seen until then."""
-        records, batch = self._moment.records, lambda x: jnp.asarray(x)[None]
-        latent = Latent(
-            batch(records.deter[0]).astype(jnp.float32),
-            jax.nn.one_hot(batch(records.stoch[0]), self._agent.config.model.classes),
-        )
-        action: dict[str, Any] = {**self._agent.spaces.zero_action(1)}
+        records, classes = self._moment.records, self._agent.config.model.classes
+        deter, stoch = (jnp.asarray(x[:1], jnp.float32) for x in (records.deter, np.eye(classes)[records.stoch]))
+        latent, action = Latent(deter, stoch), self._agent.spaces.zero_action(1)
         for at in range(self._moment.start + 1):
-            seen = jax.tree.map(lambda x, at=at: batch(x[at]), (records.observation, records.is_first))
-            if at or records.is_first[0]:
-                latent = look(self._agent.networks, latent, seen[0], action, seen[1], dtype=self._dtype)
-            action = {name: batch(x[at]) for name, x in records.action.items()}
+            observation, taken, is_first = jax.tree.map(
+                lambda x, at=at: x[at : at + 1], (records.observation, records.action, records.is_first)
+            )
+            if at or is_first.all():
+                latent = look(self._agent.networks, latent, observation, action, is_first, dtype=self._dtype)
+            action = taken
         return latent
 
     def _imagine(self, action: dict[str, np.ndarray]) -> State:

@@ -11,15 +11,21 @@ export class Points {
   constructor() {
     this.x = [];
     this.y = [];
-    this.last = null;
-    this.every = 1; // so many values make a point
+    this.last = null; // the newest value
+    this.every = 1; // at least so many values make a point
     this.waiting = [];
   }
 
   push(x, y) {
     this.last = y;
+    // Environments side by side end episodes at the same step: one point, for a chart is a function of the step.
+    const before = this.waiting[this.waiting.length - 1];
+    if (before && before[0] !== x && this.waiting.length >= this.every) this.flush();
     this.waiting.push([x, y]);
-    if (this.waiting.length < this.every) return;
+  }
+
+  flush() {
+    if (!this.waiting.length) return;
     this.x.push(mean(this.waiting.map((p) => p[0])));
     this.y.push(mean(this.waiting.map((p) => p[1])));
     this.waiting = [];

@@ -9,9 +9,9 @@ const TICKED = 4; // runs that are shown from the beginning
 // In the order in which a person asks; a metric is in the first group whose pattern it matches.
 const GROUPS = [
   ["Return", /^episode\/return$/],
-  ["Episodes", /^(episode\/|episodes$|env\/)/],
+  ["Episodes", /^(episode\/|episodes$)/],
   ["Losses", /^(loss\/|opt\/loss)/],
-  ["Imagination", /^(ret|val|adv|rew|con|weight)/],
+  ["Imagination", /^(ret|val|adv|rew|con|weight|tar|slowval)/],
   ["Policy", /^(ent|rand)\//],
   ["World model", /^(dyn_ent|rep_ent)/],
   ["Speed", /^rate\//],
@@ -20,11 +20,17 @@ const GROUPS = [
   ["More", /(?!^time\/|^step$)/],
 ];
 const TITLES = {
-  "episode/return": "Return of training episodes", "episode/length": "Length of episodes", episodes: "Episodes ended",
+  "episode/return": "Return of training episodes", "episode/length": "Length of episodes", episodes: "Episodes ended", updates: "Updates",
   "opt/loss": "All losses, weighted", "rate/env_steps": "Environment steps per second", "rate/updates": "Updates per second",
   "replay/records": "Records in replay", "replay/bytes": "Bytes of replay", dyn_ent: "Entropy of the prior", rep_ent: "Entropy of the posterior",
   "opt/grad_norm": "Norm of the gradient", "opt/skipped": "Skipped updates", "env/restarts": "Environments made anew",
 };
+const LOSSES = {
+  con: "Loss: goes on", dyn: "Loss: dynamics", rep: "Loss: representation", rew: "Loss: reward", policy: "Loss: policy", value: "Loss: value",
+  repval: "Loss: value on replay",
+};
+const IMAGINED = { ret: "imagined return", val: "value", adv: "advantage", rew: "imagined reward", con: "imagined: goes on", weight: "weight" };
+const ONLY_WHEN_NOT_ZERO = ["env/restarts", "opt/skipped"];
 const PARTS = { env: "environments", act: "acting", data: "data", learn: "learning", log: "logging" };
 
 export class Curves {
@@ -95,8 +101,9 @@ export class Curves {
       if (tail.anew) run.metrics = new Map();
       run.cursor = tail.cursor;
       for (const line of tail.lines.split("\n")) this.add(run, line);
-      if (!tail.more) return;
+      if (!tail.more) break;
     }
+    for (const points of run.metrics.values()) points.flush();
   }
 
   add(run, line) {
@@ -157,14 +164,14 @@ export class Curves {
     const names = [...new Set(shown.flatMap((run) => [...run.metrics.keys()]))].filter((name) => !name.startsWith("time/")).sort();
     for (const name of names) if (!this.charts.has(name)) this.addChart(name);
     for (const [name, { chart }] of this.charts) {
-      chart.show(shown.map((run) => ({ name: run.name, color: run.color, points: run.metrics.get(name) })), weight);
+      chart.show(shown.map((run) => ({ name: run.name, color: run.color, points: pointsOf(run, name) })), weight);
     }
     for (const group of $("groups").children) group.hidden = ![...group.querySelectorAll(".card")].some((card) => !card.hidden);
   }
 
   addChart(name) {
     const title = GROUPS.find(([, pattern]) => pattern.test(name))[0];
-    const chart = new Chart(TITLES[name] ?? name, { wide: title === "Return", note: name });
+    const chart = new Chart(titled(name), { wide: title === "Return", note: name });
     this.charts.set(name, { chart });
     this.group(title).append(chart.root);
   }
@@ -222,4 +229,18 @@ export class Curves {
     show(run.films[0]);
     return el("figure", { class: "card film" }, el("figcaption", {}, run.name), place, choice);
   }
+}
+
+function titled(name) {
+  if (name in TITLES) return TITLES[name];
+  const [room, rest] = name.split(/\/(.*)/);
+  if (room === "loss") return LOSSES[rest] ?? `Loss: ${rest}`;
+  if (room === "ent" || room === "rand") return `${room === "ent" ? "Entropy" : "Randomness"} of ${rest}`;
+  return IMAGINED[name] ? IMAGINED[name][0].toUpperCase() + IMAGINED[name].slice(1) : name;
+}
+
+/** A metric that says that nothing went wrong needs no chart. */
+function pointsOf(run, name) {
+  const points = run.metrics.get(name);
+  return points && ONLY_WHEN_NOT_ZERO.includes(name) && points.y.every((y) => y === 0) ? undefined : points;
 }

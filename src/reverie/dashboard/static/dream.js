@@ -250,7 +250,7 @@ export class DreamView {
   }
 
   paintPlay() {
-    $("play").textContent = this.playing ? "❚❚ Pause" : "▶ Play";
+    $("play").textContent = this.playing ? "Pause" : "Play";
     $("play").setAttribute("aria-pressed", String(this.playing));
   }
 
@@ -279,7 +279,7 @@ export class DreamView {
         const root = el("figure", { class: `picture ${kind}` }, el("figcaption", {}, words, note), canvas);
         return { canvas, note, root, words };
       };
-      return { name, dreamed: make("dreamed", "Dreamed"), real: make("real", "What really happened") };
+      return { name, dreamed: make("dreamed", "Dreamed"), real: make("real", "Real") };
     });
     $("pictures").replaceChildren(...this.pictures.flatMap(({ dreamed, real }) => [dreamed.root, real.root]));
     this.vectors = [];
@@ -288,7 +288,7 @@ export class DreamView {
       for (let i = 0; i < size && this.vectors.length < MOST; i++) this.vectors.push(curve(size > 1 ? `${name} ${i}` : name, (at) => at.observation[name][i]));
     }
     const left = features.filter(([, f]) => f.kind !== "image").reduce((sum, [, f]) => sum + f.shape.reduce((a, b) => a * b, 1), 0) - this.vectors.length;
-    const legend = el("p", { class: "legend" }, el("span", {}, "dreamed"), el("span", { class: "real" }, "what really happened"), left > 0 ? el("i", {}, `and ${left} more numbers`) : null);
+    const legend = el("p", { class: "legend" }, el("span", {}, "dreamed"), el("span", { class: "real" }, "real"), left > 0 ? el("i", {}, `and ${left} more numbers`) : null);
     $("vectors").replaceChildren(...(this.vectors.length ? [legend] : []), ...this.vectors.map((v) => v.root));
     this.curves = [["Reward", "reward"], ["Value", "value"], ["Goes on", "cont"]].map(([title, name]) => curve(title, (at) => at[name]));
     $("timeline").replaceChildren(...this.curves.map((c) => c.root));
@@ -301,8 +301,8 @@ export class DreamView {
       dreamed.canvas.setAttribute("aria-label", `${dreamed.words}, step ${time}`);
       real.root.classList.toggle("unknown", !truth);
       if (truth) paint(real.canvas, truth.observation[name]);
-      real.note.textContent = truth ? (truth.ended ? "the episode ended" : `${short(100 * truth.error[name])}% off`) : "unknown after this";
-      real.canvas.setAttribute("aria-label", truth ? `${real.words}, step ${time}` : "What would really have happened is not known");
+      real.note.textContent = truth ? (truth.ended ? "the episode ended" : `${short(100 * truth.error[name])}% off`) : "not known";
+      real.canvas.setAttribute("aria-label", truth ? `${real.words}, step ${time}` : "Real: not known after these actions");
     }
   }
 
