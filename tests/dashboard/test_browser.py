@@ -13,6 +13,7 @@ import pytest
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, which drives the browser")
 
+expect = sync_api.expect
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update", "--disable-sync"]
@@ -47,10 +48,10 @@ def command(*arguments: str, cwd: Path) -> Iterator[subprocess.Popen]:
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory) -> Iterator[str]:
-    """Of a dashboard beside a run that trains from pixels."""
+def address(trained, tmp_path_factory) -> Iterator[str]:
+    """Of a dashboard that shows a run which ended, and one that trains from pixels beside it."""
     folder = tmp_path_factory.mktemp("browser")
-    (folder / "runs").mkdir()
+    shutil.copytree(trained, folder / "runs")
     (folder / "secret").write_text("secret")
     with (
         command("dashboard", "--port", "0", cwd=folder) as dashboard,
@@ -84,9 +85,7 @@ def page(browser) -> Iterator:
 
 
 def open_dream(page, address: str) -> None:
-    page.goto(f"{address}#dream")
-    page.wait_for_selector("#dream-run option:not([disabled])", state="attached")
-    page.click("#dream-open")
+    page.goto(f"{address}#dream=nested%2Fpixels")
     page.wait_for_selector("#player:not([hidden])")
 
 
@@ -99,15 +98,19 @@ def test_curves_appear_and_grow_while_training_runs(page, address):
     chart = page.locator("article", has=page.get_by_text("Records in replay", exact=True)).locator(".chart")
     chart.wait_for()
     before = chart.get_attribute("aria-label")
-    page.wait_for_function("([node, before]) => node.ariaLabel !== before", arg=[chart.element_handle(), before])
-    assert page.locator(".run .live").is_visible()
+    expect(chart).not_to_have_attribute("aria-label", before, timeout=PATIENCE)
+    expect(chart).to_have_attribute(
+        "aria-label", re.compile("live: .*; .*pixels: |pixels: .*; .*live: "), timeout=PATIENCE
+    )
+    page.get_by_role("checkbox", name="pixels").uncheck()
+    expect(chart).not_to_have_attribute("aria-label", re.compile("pixels"))
     page.get_by_role("checkbox", name="live").uncheck()
     page.wait_for_selector("#no-curves:not([hidden])")
     page.get_by_role("checkbox", name="live").check()
     chart.wait_for()
     chart.focus()
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("document.getElementById('spoken').textContent.startsWith('step')")
+    expect(page.locator("#spoken")).to_have_text(re.compile("^step .*live"))
 
 
 def test_a_dream_is_steered_through_ten_actions(page, address):
@@ -115,7 +118,7 @@ def test_a_dream_is_steered_through_ten_actions(page, address):
     seen = {frame(page)}
     for step in range(1, 11):
         page.get_by_role("button", name=f"action {step % 3}").click()
-        page.wait_for_function(f"document.querySelector('.dreamed figcaption span').textContent === 'step {step}'")
+        expect(page.locator(".dreamed figcaption span")).to_have_text(f"step {step}", timeout=PATIENCE)
         seen.add(frame(page))
     assert len(seen) == 11
     spoken = page.locator("#spoken").text_content()
@@ -129,17 +132,17 @@ def test_the_keyboard_rewinds_and_branches(page, address):
     tree.focus()
     for step, key in enumerate(("3", "3", "1"), start=1):
         page.keyboard.press(key)
-        sync_api.expect(steps).to_have_text(f"step {step}", timeout=PATIENCE)
+        expect(steps).to_have_text(f"step {step}", timeout=PATIENCE)
     before = frame(page)
     for step in (2, 1):
         page.keyboard.press("ArrowLeft")
-        sync_api.expect(steps).to_have_text(f"step {step}")
+        expect(steps).to_have_text(f"step {step}")
     page.keyboard.press("1")
-    sync_api.expect(steps).to_have_text("step 2")
-    sync_api.expect(tree.locator("circle")).to_have_count(5)
+    expect(steps).to_have_text("step 2")
+    expect(tree.locator("circle")).to_have_count(5)
     page.keyboard.press("ArrowUp")  # the other branch, at the same time
     page.keyboard.press("ArrowRight")
-    sync_api.expect(steps).to_have_text("step 3")
+    expect(steps).to_have_text("step 3")
     assert frame(page) == before
 
 
@@ -148,20 +151,20 @@ def test_the_policy_drives_and_reality_is_followed(page, address):
     steps = page.locator(".dreamed figcaption span")
     page.get_by_label("The policy").check()
     page.get_by_role("button", name="Play", exact=True).click()
-    sync_api.expect(steps).to_have_text("step 5", timeout=PATIENCE)
+    expect(steps).to_have_text("step 5", timeout=PATIENCE)
     page.get_by_role("button", name="Pause").click()
     page.get_by_role("button", name="To the beginning").click()
-    sync_api.expect(steps).to_have_text("step 0")
+    expect(steps).to_have_text("step 0")
     page.get_by_label("As it really was").check()
     page.get_by_role("button", name="Play", exact=True).click()
-    sync_api.expect(page.locator(".real figcaption span")).to_have_text("the episode ended", timeout=PATIENCE)
-    sync_api.expect(page.get_by_role("button", name="Play", exact=True)).to_be_disabled()
+    expect(page.locator(".real figcaption span")).to_have_text("the episode ended", timeout=PATIENCE)
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_disabled()
 
 
 def test_what_goes_wrong_is_a_sentence(page, address):
     page.goto(f"{address}#dream=..%2F..")
-    expected = "is not in the folder that the dashboard shows."
-    page.wait_for_function(f"document.getElementById('dream-status').textContent.endsWith('{expected}')")
+    expected = re.compile(r"is not in the folder that the dashboard shows\.$")
+    expect(page.locator("#dream-status")).to_have_text(expected, timeout=PATIENCE)
 
 
 def test_files_outside_are_refused_and_so_are_foreign_pages(page, browser, address):

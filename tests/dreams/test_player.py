@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from reverie.agent import Agent
-from reverie.dreams import Dream, Dreamer, player
+from reverie.dreams import Dreamer, player
 from reverie.errors import InputError
 from reverie.spaces import Discrete, Image
 from reverie.training import train
@@ -29,7 +29,7 @@ def dreamer(request, dreamers) -> Dreamer:
 
 def unlike(action: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Another action than this one."""
-    return {name: (x == 0).astype(np.int32) if x.dtype.kind == "i" else x + 0.5 for name, x in action.items()}
+    return {name: (x == 0).astype(np.int32) if x.dtype.kind == "i" else -x for name, x in action.items()}
 
 
 def same(ours, theirs) -> bool:

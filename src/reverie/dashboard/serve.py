@@ -65,6 +65,7 @@ def _bound(host: str, port: int) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
+        listening.listen(64)  # who asks before the server runs waits
     except BaseException:
         listening.close()
         raise
