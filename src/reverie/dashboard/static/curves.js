@@ -149,7 +149,7 @@ export class Curves {
   }
 
   item(run) {
-    const box = el("input", { type: "checkbox", onchange: () => { run.ticked = box.checked; this.ask(); speak(`${run.name} ${box.checked ? "shown" : "hidden"}`); } });
+    const box = el("input", { type: "checkbox", "aria-label": run.name, onchange: () => { run.ticked = box.checked; this.ask(); speak(`${run.name} ${box.checked ? "shown" : "hidden"}`); } });
     box.checked = run.ticked;
     run.about = el("span", { class: "about" });
     run.progress = el("progress", { "aria-label": "steps taken" });

@@ -5,6 +5,7 @@ import { $, el, paint, short, speak, svg } from "./dom.js";
 import { beside, drawTree } from "./tree.js";
 
 const WINDOW = 60; // steps that the small curves show
+const MOST_ASKED = 8; // wishes that wait in line
 const MOST = 24; // entries of a vector that have a curve
 
 export class DreamView {
@@ -12,6 +13,8 @@ export class DreamView {
     this.states = new Map();
     this.playing = false;
     this.waiting = []; // resolvers of requests that are under way
+    this.line = Promise.resolve(); // what a person asked for is done in order
+    this.asked = 0;
     $("dream-open").addEventListener("click", () => this.open($("dream-run").value));
     $("dream-run").addEventListener("change", () => this.open($("dream-run").value));
     $("play").addEventListener("click", () => (this.playing ? this.pause() : this.start()));
@@ -76,10 +79,15 @@ export class DreamView {
     $("dream-status").textContent = text;
   }
 
-  /** Do something that may fail, one thing at a time; what went wrong is said in a sentence. */
-  async by(action) {
-    if (this.busy) return false;
-    this.busy = true;
+  /** Do something that may fail, after what was asked before; what went wrong is said in a sentence. */
+  by(action) {
+    if (this.asked >= MOST_ASKED) return Promise.resolve(false); // keys repeat faster than a slow model dreams
+    this.asked += 1;
+    this.line = this.line.then(() => this.attempt(action)).finally(() => (this.asked -= 1));
+    return this.line;
+  }
+
+  async attempt(action) {
     try {
       await action();
       return true;
@@ -87,8 +95,6 @@ export class DreamView {
       this.pause();
       this.status(error.message);
       return false;
-    } finally {
-      this.busy = false;
     }
   }
 
@@ -180,13 +186,15 @@ export class DreamView {
     this.playing = false;
     clearTimeout(this.timer);
     this.paintPlay();
-    if (this.current) this.say();
+    if (!this.current) return;
+    this.allow();
+    this.say();
   }
 
   async tick() {
     const begun = performance.now();
     if (this.driver() === "recorded" && this.current && !this.current.recorded) return this.pause();
-    if (!this.busy && !(await this.by(() => this.step()))) return;
+    if (!(await this.by(() => this.step()))) return;
     if (!this.playing) return;
     const left = 1000 / Number($("speed").value) - (performance.now() - begun);
     this.timer = setTimeout(() => this.tick(), Math.max(0, left));
