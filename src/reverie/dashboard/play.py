@@ -103,6 +103,7 @@ class Session:
         inside(folder, "checkpoints")
         self._dream = None
         self._dreamer = Dreamer.load(folder)
+        self._dreamer.dream().policy_step()  # compiles now what the first step would wait for
         return wire.opened(run, self._dreamer)
 
     def _begun(self, moment: int, seed: int | None) -> dict[str, Any]:

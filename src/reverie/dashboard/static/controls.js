@@ -10,6 +10,7 @@ export class Controls {
     this.held = {};
     this.parts = [];
     const names = Object.keys(features);
+    this.alone = names.length === 1;
     this.single = names.length === 1 && features[names[0]].kind === "classes" && count(features[names[0]]) === 1;
     this.act = act;
     place.replaceChildren(...names.map((name) => this.group(name, features[name])));
@@ -20,7 +21,7 @@ export class Controls {
     this.held[name] = nested(Array(count(feature)).fill(0), feature.shape);
     const entries = [...Array(count(feature)).keys()];
     const make = feature.kind === "classes" ? (i) => this.choices(name, feature, i) : (i) => this.slider(name, feature, i);
-    return el("div", { role: "group", "aria-label": `Action ${name}` }, el("h3", {}, this.single ? "Act" : name), ...entries.map(make));
+    return el("div", { role: "group", "aria-label": `Action ${name}` }, el("h3", {}, this.alone ? "Act" : name), ...entries.map(make));
   }
 
   set(name, entry, value) {

@@ -29,7 +29,7 @@ const LOSSES = {
   con: "Loss: goes on", dyn: "Loss: dynamics", rep: "Loss: representation", rew: "Loss: reward", policy: "Loss: policy", value: "Loss: value",
   repval: "Loss: value on replay",
 };
-const IMAGINED = { ret: "imagined return", val: "value", adv: "advantage", rew: "imagined reward", con: "imagined: goes on", weight: "weight" };
+const IMAGINED = { ret: "imagined return", val: "value", adv: "advantage", rew: "imagined reward", con: "imagined: goes on", weight: "weight", tar: "value target", slowval: "value of the slow critic" };
 const ONLY_WHEN_NOT_ZERO = ["env/restarts", "opt/skipped"];
 const PARTS = { env: "environments", act: "acting", data: "data", learn: "learning", log: "logging" };
 
@@ -226,7 +226,8 @@ export class Curves {
       place.replaceChildren(name.endsWith(".mp4") ? video() : el("img", { src: source, alt: label, loading: "lazy" }));
     };
     const choice = el("select", { "aria-label": `Films of ${run.name}, the newest first`, onchange: () => show(choice.value) }, ...run.films.map((name) => el("option", {}, name)));
-    show(run.films[0]);
+    choice.value = run.films.find((name) => name.endsWith(".mp4")) ?? run.films[0]; // pictures come with a film
+    show(choice.value);
     return el("figure", { class: "card film" }, el("figcaption", {}, run.name), place, choice);
   }
 }

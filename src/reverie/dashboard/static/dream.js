@@ -106,14 +106,13 @@ export class DreamView {
     if (!run) return this.status("There is no run yet.");
     if ($("dream-run").value !== run) $("dream-run").value = run;
     return this.by(async () => {
-      this.status("Reading the newest checkpoint …");
+      this.status("Reading the newest checkpoint and waking the model up; the first time takes a while …");
       $("player").hidden = true;
       await this.connect();
       this.run = await this.request({ do: "open", run });
       this.controls = new Controls($("controls"), this.run.actions, () => this.act());
       this.drawMoments();
       this.drawStage();
-      this.status("Waking the model up; the first time takes a while …");
       await this.beginNow(0);
       $("player").hidden = false;
       this.show();
@@ -246,7 +245,7 @@ export class DreamView {
 
   say() {
     const { time, reward, value, cont } = this.current;
-    speak(`Step ${time}: reward ${short(reward)}, value ${short(value)}, goes on with ${Math.round(100 * cont)}%`);
+    speak(`Step ${time}: reward ${near(reward)}, value ${near(value)}, goes on with ${Math.round(100 * cont)}%`);
   }
 
   allow() {
@@ -326,8 +325,8 @@ export class DreamView {
     const percent = (x) => (x === null ? "–" : `${(100 * x).toFixed(x > 0.995 || x < 0.005 ? 0 : 1)}%`);
     const reading = (title, text, note) => el("div", {}, el("dt", {}, title), el("dd", {}, text, el("small", {}, note)));
     $("readings").replaceChildren(
-      reading("Reward", short(reward), truth ? `really ${short(truth.reward)}` : ""),
-      reading("Value", short(value), ""),
+      reading("Reward", near(reward), truth ? `really ${near(truth.reward)}` : ""),
+      reading("Value", near(value), ""),
       reading("Goes on", percent(cont), truth ? (truth.ended ? "really ended" : "really did") : ""));
   }
 
@@ -354,9 +353,14 @@ function curve(title, read) {
     const path = (list) => list.map((v, i) => (v === null || v === undefined ? "" : `${i && list[i - 1] !== null ? "L" : "M"}${x(i).toFixed(2)} ${y(v).toFixed(2)}`)).join("");
     dreamed.setAttribute("d", path(ours) + (ours.length === 1 ? "h1" : ""));
     real.setAttribute("d", path(theirs));
-    value.textContent = short(ours[ours.length - 1]);
+    value.textContent = near(ours[ours.length - 1]);
   };
   return { root, show };
+}
+
+/** A prediction to three digits: what is smaller than that is none. */
+function near(x) {
+  return short(x !== null && Math.abs(x) < 5e-4 ? 0 : x);
 }
 
 function realOf(at, read, title) {
