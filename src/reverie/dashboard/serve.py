@@ -4,6 +4,7 @@ import errno
 import secrets
 import socket
 from pathlib import Path
+from urllib.parse import quote
 
 import uvicorn
 
@@ -76,4 +77,4 @@ def _address(host: str, port: int, token: str | None) -> str:
     """To open in a browser."""
     everywhere = host in ("0.0.0.0", "::", "")
     name = socket.gethostname() if everywhere else f"[{host}]" if ":" in host else host
-    return f"http://{name}:{port}/" + (f"?token={token}" if token else "")
+    return f"http://{name}:{port}/" + (f"?token={quote(token)}" if token else "")

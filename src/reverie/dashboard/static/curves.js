@@ -31,6 +31,7 @@ const LOSSES = {
 };
 const IMAGINED = { ret: "imagined return", val: "value", adv: "advantage", rew: "imagined reward", con: "imagined: goes on", weight: "weight", tar: "value target", slowval: "value of the slow critic" };
 const ONLY_WHEN_NOT_ZERO = ["env/restarts", "opt/skipped"];
+const COUNTED = /^(episodes$|updates$|replay\/)/; // what only grows isn't smoothed
 const PARTS = { env: "environments", act: "acting", data: "data", learn: "learning", log: "logging" };
 
 export class Curves {
@@ -164,7 +165,7 @@ export class Curves {
     const names = [...new Set(shown.flatMap((run) => [...run.metrics.keys()]))].filter((name) => !name.startsWith("time/")).sort();
     for (const name of names) if (!this.charts.has(name)) this.addChart(name);
     for (const [name, { chart }] of this.charts) {
-      chart.show(shown.map((run) => ({ name: run.name, color: run.color, points: pointsOf(run, name) })), weight);
+      chart.show(shown.map((run) => ({ name: run.name, color: run.color, points: pointsOf(run, name) })), COUNTED.test(name) ? 0 : weight);
     }
     for (const group of $("groups").children) group.hidden = ![...group.querySelectorAll(".card")].some((card) => !card.hidden);
   }
