@@ -12,6 +12,7 @@ from reverie.agent import Agent
 from reverie.dreams import Dreamer, player
 from reverie.errors import InputError
 from reverie.spaces import Discrete, Image
+from reverie.storage import Store
 from reverie.training import train
 
 KINDS = ("vector", "image", "continuous", "everything")
@@ -196,6 +197,23 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(runs, tmp_path):
         file.unlink()
     with pytest.raises(InputError, match="No checkpoint of .* can be read"):
         Dreamer.load(run)
+
+
+def test_a_run_is_opened_while_it_saves(runs, tmp_path):
+    """After every step it writes a checkpoint beside training, and removes the one before the last."""
+    run, seen = tmp_path / "run", list[int]()
+    config = Agent.load(runs / "vector").config
+    often = replace(config, run=replace(config.run, steps=2000, checkpoint_every=0))
+
+    def open_it(trainer) -> bool:
+        if Store(run / "checkpoints").counts:
+            seen.append(Dreamer.load(run, moments=2).env_steps)
+        return len(seen) == 15
+
+    train("reverie/CatchVector-v0", often, logdir=run, quiet=True, until=open_it)
+    assert len(seen) == 15
+    assert seen == sorted(seen)
+    assert len(set(seen)) > 5
 
 
 def test_what_holds_no_run_or_no_checkpoint(runs, tmp_path):
