@@ -20,6 +20,7 @@ DATA = {"spaces", "experience", "errors"}
 HALVES = MATHS | DATA
 LEARNER = HALVES | {"config", "world_model", "behaviour", "optim"}
 AGENT = LEARNER | {"learner", "reference", "presets", "storage"}
+DREAMS = AGENT | {"agent", "replay"}
 TRAINING = AGENT | {"agent", "replay", "envs", "dreams", "results"}
 
 # In the order of the data's way, from the equations up to the command line: a row names only rows above it.
@@ -41,11 +42,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "agent": AGENT,
     "replay": DATA,
     "envs": DATA,
-    "dreams": AGENT | {"agent", "replay"},
+    "dreams": DREAMS,
+    "dashboard": {"errors", "spaces", "dreams"},
     "results": {"config", "errors"},
     "training": TRAINING,
     FACE: TRAINING | {"training"},
-    "cli": TRAINING | {"training", FACE},
+    "cli": TRAINING | {"training", "dashboard", FACE},
     "__main__": {"cli"},
 }
 

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -224,6 +225,34 @@ class Report:
 
 
 @dataclass(frozen=True)
+class Dashboard:
+    """Show the runs of a folder in a browser while they train, and play their dreams."""
+
+    folder: tyro.conf.Positional[Path] = Path("runs")
+    """A folder that holds runs, at any depth, or a run's own."""
+    host: str = "127.0.0.1"
+    """The address to listen on; others than this machine's own ask for a token."""
+    port: int | None = None
+    """The port; by default the first free one from 8765 on."""
+    token: str | None = None
+    """What the page's address must hold; by default one is made up where it is needed."""
+
+    def __call__(self) -> None:
+        import jax
+
+        missing = [name for name in ("starlette", "uvicorn", "websockets") if find_spec(name) is None]
+        if missing:
+            raise InputError(
+                f"The dashboard needs {' and '.join(missing)}; install it with: pip install 'reverie[dashboard]'"
+            )
+        from reverie.dashboard.serve import serve
+
+        if "JAX_PLATFORMS" not in os.environ:
+            jax.config.update("jax_platforms", "cpu")  # an accelerator's memory belongs to training
+        serve(self.folder, host=self.host, port=self.port, token=self.token)
+
+
+@dataclass(frozen=True)
 class Suites:
     """List suites of environments, and how to install those that are missing."""
 
@@ -304,6 +333,7 @@ COMMANDS: dict[str, Any] = {  # to dataclasses that are called when filled in
     "plot": Plot,
     "report": Report,
     "inspect": Inspect,
+    "dashboard": Dashboard,
     "suites": Suites,
     "demo": Demo,
 }

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reverie.storage import DamagedFileError, as_tree, copied, read_arrays, write_arrays, write_text
+from reverie.storage import (
+    DamagedFileError,
+    as_tree,
+    copied,
+    read_arrays,
+    read_slices,
+    write_arrays,
+    write_text,
+)
 
 ARRAYS = {
     "['a'].weight": np.arange(12, dtype=np.float32).reshape(3, 4),
@@ -109,3 +117,28 @@ def test_trees_come_back_and_say_what_does_not_fit():
     del arrays["['a'][0]"]
     with pytest.raises(DamagedFileError, match=r"here lacks \['a'\]\[0\] and 0 more"):
         as_tree(tree, arrays, "here")
+
+
+def test_slices_are_what_the_whole_has_there(tmp_path):
+    arrays = {
+        "flags": np.arange(24).reshape(2, 4, 3) % 2 == 0,
+        "halves": np.asarray(jnp.linspace(-1, 1, 16, dtype=jnp.bfloat16).reshape(2, 8)),
+    }
+    write_arrays(tmp_path / "a.safetensors", arrays)
+    found = read_slices(tmp_path / "a.safetensors", (1, slice(1, 3)))
+    for name, x in arrays.items():
+        assert found[name].dtype == x.dtype
+        np.testing.assert_array_equal(found[name], x[1, 1:3])
+
+
+def test_slices_of_what_is_not_there_are_damage(tmp_path):
+    path = tmp_path / "a.safetensors"
+    with pytest.raises(DamagedFileError, match="can't be read"):
+        read_slices(path, (0, slice(0, 1)))
+    write_arrays(path, {"x": np.zeros((2, 3))})
+    for index in ((2, slice(0, 1)), (0, slice(0, 4))):
+        with pytest.raises(DamagedFileError, match="can't be read"):
+            read_slices(path, index)
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(DamagedFileError, match="can't be read"):
+        read_slices(path, (0, slice(0, 1)))

@@ -7,9 +7,11 @@ May import: `experience`.
     streams  what is held: the newest records of every environment, wherever they are kept
     host     kept in memory, or in a file mapped into it
     device   kept where the model is
+    excerpt  a stretch of a saved replay, without the rest
     layout   what one record looks like, and the words that say so when another one arrives
 """
 
+from reverie.replay.excerpt import Excerpt, excerpt
 from reverie.replay.replay import Home, Replay, Rows, Sample
 
-__all__ = ["Home", "Replay", "Rows", "Sample"]
+__all__ = ["Excerpt", "Home", "Replay", "Rows", "Sample", "excerpt"]

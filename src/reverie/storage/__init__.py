@@ -5,7 +5,7 @@ trees   a tree's arrays by their paths, and back
 store   checkpoints made of such files: written in the background, switched to at once, only what is new
 """
 
-from reverie.storage.arrays import DamagedFileError, read_arrays, write_arrays, write_text
+from reverie.storage.arrays import DamagedFileError, read_arrays, read_slices, write_arrays, write_text
 from reverie.storage.store import Checkpoint, Part, Store, read_newest
 from reverie.storage.trees import as_tree, copied
 
@@ -18,6 +18,7 @@ __all__ = [
     "copied",
     "read_arrays",
     "read_newest",
+    "read_slices",
     "write_arrays",
     "write_text",
 ]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import ml_dtypes
 import numpy as np
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from reverie.errors import InputError
@@ -60,14 +60,33 @@ def read_arrays(path: Path, expected: str | None = None) -> Arrays:
         stored = load_file(path)
     except (FileNotFoundError, SafetensorError, KeyError, ValueError) as error:
         raise DamagedFileError(f"{path} can't be read ({error}).") from error
+    arrays = _as_written(stored, path)
+    if expected is not None and digest(arrays) != expected:
+        raise DamagedFileError(f"{path} was changed after it was written: its checksum is another one.")
+    return arrays
+
+
+def read_slices(path: Path, index: tuple[int | slice, ...]) -> Arrays:
+    """What every array in the file has at `index`; no more is read, so no checksum can be checked.
+
+    Raises:
+        DamagedFileError: the file is missing, cut short, of another kind, or shorter than the index.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            stored = {name: file.get_slice(name)[index] for name in file.keys()}  # noqa: SIM118, it is no dict
+    except (FileNotFoundError, SafetensorError, KeyError, ValueError) as error:
+        raise DamagedFileError(f"{path} can't be read ({error}).") from error
+    return _as_written(stored, path)
+
+
+def _as_written(stored: Arrays, path: Path) -> Arrays:
     arrays = {}
     for name, x in stored.items():
         bare = name.removeprefix(_AS_BFLOAT16)
         if bare != name and x.dtype != np.uint16:
             raise DamagedFileError(f"{path} can't be read ({name} is {x.dtype}, expected uint16).")
         arrays[bare] = x.view(_BFLOAT16) if bare != name else x
-    if expected is not None and digest(arrays) != expected:
-        raise DamagedFileError(f"{path} was changed after it was written: its checksum is another one.")
     return arrays
 
 

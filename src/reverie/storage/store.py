@@ -18,7 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from reverie.storage.arrays import Arrays, DamagedFileError, read_arrays, write_arrays, write_text
+from reverie.storage.arrays import (
+    Arrays,
+    DamagedFileError,
+    read_arrays,
+    read_slices,
+    write_arrays,
+    write_text,
+)
 
 IN_FLIGHT = 2**30  # bytes copied and not yet written, beyond which `save` waits
 LARGEST_LIST = 2**26  # bytes; a list of files is far shorter
@@ -52,10 +59,18 @@ class Checkpoint:
 
     def read(self, part: str) -> Arrays:
         """A part's arrays; a DamagedFileError if they are not those that were written."""
+        path, checksum = self._file(part)
+        return read_arrays(path, checksum)
+
+    def read_slices(self, part: str, index: tuple[int | slice, ...]) -> Arrays:
+        """What a part's arrays have at `index`, without reading the rest and so without checking the checksum."""
+        return read_slices(self._file(part)[0], index)
+
+    def _file(self, part: str) -> tuple[Path, str]:
         if part not in self.files:
             raise DamagedFileError(f"{self.folder / _list_name(self.count)} is damaged: it lacks {part}.")
         file = self.files[part]
-        return read_arrays(self.folder / "arrays" / file.name, file.digest)
+        return self.folder / "arrays" / file.name, file.digest
 
 
 class Store:

@@ -1,0 +1,98 @@
+// Small helpers that every part of the page uses.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** The element with this id. */
+export const $ = (id) => document.getElementById(id);
+
+/** A new element: attributes, then children. Text is never parsed as HTML. */
+export function el(tag, attributes = {}, ...children) {
+  return filled(document.createElement(tag), attributes, children);
+}
+
+/** The same in SVG. */
+export function svg(tag, attributes = {}, ...children) {
+  return filled(document.createElementNS(SVG, tag), attributes, children);
+}
+
+function filled(node, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (value === true) node.setAttribute(name, "");
+    else if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value);
+  }
+  node.append(...children.filter((child) => child !== null && child !== undefined));
+  return node;
+}
+
+/** Set a colour or another custom property, which the page's policy forbids in markup. */
+export function styled(node, properties) {
+  for (const [name, value] of Object.entries(properties)) node.style.setProperty(name, value);
+  return node;
+}
+
+/** A number as a person reads it. */
+export function short(x) {
+  if (x === null || x === undefined || !Number.isFinite(x)) return "–";
+  const size = Math.abs(x);
+  if (size >= 1e6) return `${trimmed(x / 1e6, 2)}M`;
+  if (size >= 1e4) return `${trimmed(x / 1e3, 1)}k`;
+  if (size >= 100) return Math.round(x).toLocaleString("en");
+  if (size >= 1) return trimmed(x, 2);
+  if (size >= 1e-3 || size === 0) return trimmed(x, 3);
+  return x.toExponential(1);
+}
+
+function trimmed(x, digits) {
+  const text = x.toFixed(digits);
+  return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
+}
+
+/** JSON of an address on this machine; an Error with a sentence if it can't be had. */
+export async function json(path) {
+  let answer;
+  try {
+    answer = await fetch(path);
+  } catch {
+    throw new Error("The dashboard does not answer: is its command still running?");
+  }
+  const text = await answer.text();
+  let data = {};
+  try {
+    data = JSON.parse(text);
+  } catch {
+    data = { error: text };
+  }
+  if (!answer.ok) throw new Error(data.error || `The dashboard answered ${answer.status}.`);
+  return data;
+}
+
+/** Tell those who listen instead of looking. */
+export function speak(text) {
+  $("spoken").textContent = text;
+}
+
+/** Show what went wrong, or nothing. */
+export function complain(text) {
+  const place = $("problem");
+  if (place.textContent !== text) place.textContent = text;
+  place.hidden = !text;
+}
+
+/** Decoded pixels onto a canvas. */
+export function paint(canvas, image) {
+  const bytes = Uint8Array.from(atob(image.pixels), (c) => c.charCodeAt(0));
+  if (canvas.width !== image.width || canvas.height !== image.height) {
+    canvas.width = image.width;
+    canvas.height = image.height;
+  }
+  const context = canvas.getContext("2d");
+  const data = context.createImageData(image.width, image.height);
+  for (let i = 0, j = 0; i < data.data.length; i += 4, j += image.channels) {
+    data.data[i] = bytes[j];
+    data.data[i + 1] = bytes[j + (image.channels > 1 ? 1 : 0)];
+    data.data[i + 2] = bytes[j + (image.channels > 1 ? 2 : 0)];
+    data.data[i + 3] = 255;
+  }
+  context.putImageData(data, 0, 0);
+}

@@ -1,0 +1,369 @@
+// Playing a dream: the connection, the states that were reached, and what is shown of them.
+
+import { Controls } from "./controls.js";
+import { $, el, paint, short, speak, svg } from "./dom.js";
+import { beside, drawTree } from "./tree.js";
+
+const WINDOW = 60; // steps that the small curves show
+const MOST_ASKED = 8; // wishes that wait in line
+const MOST = 24; // entries of a vector that have a curve
+
+export class DreamView {
+  constructor() {
+    this.states = new Map();
+    this.playing = false;
+    this.waiting = []; // resolvers of requests that are under way
+    this.line = Promise.resolve(); // what a person asked for is done in order
+    this.asked = 0;
+    $("dream-open").addEventListener("click", () => this.open($("dream-run").value));
+    $("dream-run").addEventListener("change", () => this.open($("dream-run").value));
+    $("play").addEventListener("click", () => (this.playing ? this.pause() : this.start()));
+    $("rewind").addEventListener("click", () => this.by(() => this.go(0)));
+    $("back").addEventListener("click", () => this.by(() => this.back()));
+    $("forward").addEventListener("click", () => this.by(() => this.forward()));
+    $("chance").addEventListener("change", () => this.begin(this.moment));
+    $("seed").addEventListener("change", () => this.begin(this.moment));
+    for (const radio of document.querySelectorAll("input[name=driver]")) radio.addEventListener("change", () => this.allow());
+    $("player").addEventListener("keydown", (event) => this.key(event));
+    new ResizeObserver(() => this.current && this.branches()).observe($("tree"));
+  }
+
+  /** The runs that can be opened. */
+  offer(runs) {
+    const key = JSON.stringify(runs.map((run) => [run.id, run.checkpoint !== null]));
+    if (key === this.offered) return;
+    this.offered = key;
+    const chosen = $("dream-run").value;
+    $("dream-run").replaceChildren(...runs.map((run) => {
+      const missing = run.checkpoint === null;
+      const option = el("option", { value: run.id, disabled: missing }, missing ? `${run.name} (no checkpoint yet)` : run.name);
+      return option;
+    }));
+    const wanted = this.wanted ?? chosen;
+    if (runs.some((run) => run.id === wanted)) $("dream-run").value = wanted;
+    $("dream-open").disabled = !runs.some((run) => run.checkpoint !== null);
+  }
+
+  // Talking to the dashboard: one request at a time, answered in order.
+
+  async connect() {
+    if (this.socket?.readyState === WebSocket.OPEN) return;
+    const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/play`);
+    socket.addEventListener("message", (event) => this.waiting.shift()?.resolve(JSON.parse(event.data)));
+    socket.addEventListener("close", (event) => {
+      if (this.socket !== socket) return;
+      const reason = event.reason || "The connection to the dashboard ended; open the checkpoint again.";
+      this.waiting.splice(0).forEach(({ reject }) => reject(new Error(reason)));
+      this.pause();
+      this.status(reason);
+      this.socket = null;
+    });
+    this.socket = socket;
+    await new Promise((resolve, reject) => {
+      socket.addEventListener("open", resolve);
+      socket.addEventListener("close", (event) => reject(new Error(event.reason || "The dashboard does not answer.")));
+    });
+  }
+
+  async request(message) {
+    if (!this.socket || this.socket.readyState !== WebSocket.OPEN) throw new Error("The dream has ended; open the checkpoint again.");
+    const answer = await new Promise((resolve, reject) => {
+      this.waiting.push({ resolve, reject });
+      this.socket.send(JSON.stringify(message));
+    });
+    if (answer.type === "error") throw new Error(answer.message);
+    return answer;
+  }
+
+  status(text) {
+    $("dream-status").textContent = text;
+  }
+
+  /** Do something that may fail, after what was asked before; what went wrong is said in a sentence. */
+  by(action) {
+    if (this.asked >= MOST_ASKED) return Promise.resolve(false); // keys repeat faster than a slow model dreams
+    this.asked += 1;
+    this.line = this.line.then(() => this.attempt(action)).finally(() => (this.asked -= 1));
+    return this.line;
+  }
+
+  async attempt(action) {
+    try {
+      await action();
+      return true;
+    } catch (error) {
+      this.pause();
+      this.status(error.message);
+      return false;
+    }
+  }
+
+  // What a person can do.
+
+  open(run) {
+    this.wanted = run;
+    this.pause();
+    if (!run) return this.status("There is no run yet.");
+    if ($("dream-run").value !== run) $("dream-run").value = run;
+    return this.by(async () => {
+      this.status("Reading the newest checkpoint and waking the model up; the first time takes a while …");
+      $("player").hidden = true;
+      await this.connect();
+      this.run = await this.request({ do: "open", run });
+      this.controls = new Controls($("controls"), this.run.actions, () => this.act());
+      this.drawMoments();
+      this.drawStage();
+      await this.beginNow(0);
+      $("player").hidden = false;
+      this.show();
+      this.status(`As it was after ${this.run.env_steps.toLocaleString("en")} steps.`);
+    });
+  }
+
+  begin(moment) {
+    if (!this.run) return false;
+    this.pause();
+    return this.by(async () => {
+      await this.beginNow(moment);
+      this.status(`As it was after ${this.run.env_steps.toLocaleString("en")} steps.`);
+    });
+  }
+
+  async beginNow(moment) {
+    const seed = $("chance").checked ? Math.trunc(Number($("seed").value)) || 0 : null;
+    $("seed").disabled = seed === null;
+    this.states = new Map();
+    this.follow = new Map(); // state → the child that was last gone to
+    this.moment = moment;
+    this.arrive(await this.request({ do: "begin", moment, seed }));
+    [...$("moments").children].forEach((button, i) => button.setAttribute("aria-pressed", String(i === moment)));
+  }
+
+  driver() {
+    return document.querySelector("input[name=driver]:checked").value;
+  }
+
+  /** One step on, whoever acts. */
+  async step() {
+    const driver = this.driver();
+    if (driver === "you") this.arrive(await this.request({ do: "step", action: this.controls.held }));
+    else this.arrive(await this.request({ do: driver }));
+  }
+
+  /** A person's action: from now on it is they who act. */
+  act() {
+    document.querySelector("input[value=you]").checked = true;
+    this.allow();
+    if (this.playing) return; // it is held, and done with the next step
+    this.by(() => this.step());
+  }
+
+  async go(number) {
+    this.arrive(await this.request({ do: "go", state: number }));
+  }
+
+  async back() {
+    const { parent } = this.states.get(this.current.now);
+    if (parent !== null) await this.go(parent);
+  }
+
+  /** To where the dream has been already, or one step further. */
+  async forward() {
+    const child = this.follow.get(this.current.now);
+    if (child === undefined) await this.step();
+    else await this.go(child);
+  }
+
+  start() {
+    this.playing = true;
+    this.paintPlay();
+    this.tick();
+  }
+
+  pause() {
+    if (!this.playing) return;
+    this.playing = false;
+    clearTimeout(this.timer);
+    this.paintPlay();
+    if (!this.current) return;
+    this.allow();
+    this.say();
+  }
+
+  async tick() {
+    const begun = performance.now();
+    if (this.driver() === "recorded" && this.current && !this.current.recorded) return this.pause();
+    if (!(await this.by(() => this.step()))) return;
+    if (!this.playing) return;
+    const left = 1000 / Number($("speed").value) - (performance.now() - begun);
+    this.timer = setTimeout(() => this.tick(), Math.max(0, left));
+  }
+
+  key(event) {
+    const at = event.target;
+    if (event.ctrlKey || event.altKey || event.metaKey || at.matches("select, input[type=number]")) return;
+    const arrows = at.matches("input[type=range], input[type=radio]"), pressed = at.matches("button, summary, input");
+    let done = true;
+    if (event.key === " " && !pressed) this.playing ? this.pause() : this.start();
+    else if (event.key === "ArrowLeft" && !arrows) this.by(() => this.back());
+    else if (event.key === "ArrowRight" && !arrows) this.by(() => this.forward());
+    else if ((event.key === "ArrowUp" || event.key === "ArrowDown") && !arrows) this.beside(event.key === "ArrowUp" ? -1 : 1);
+    else if (event.key === "Home" && !arrows) this.by(() => this.go(0));
+    else done = /^[1-9]$/.test(event.key) && this.controls.press(Number(event.key));
+    if (done) event.preventDefault();
+  }
+
+  beside(direction) {
+    const other = beside(this.states, this.current.now, direction);
+    if (other !== undefined) this.by(() => this.go(other));
+  }
+
+  // What is shown.
+
+  arrive(state) {
+    this.current = state;
+    this.states.set(state.now, state);
+    for (let at = state; at.parent !== null; at = this.states.get(at.parent)) this.follow.set(at.parent, at.now);
+    this.show();
+  }
+
+  show() {
+    if ($("player").hidden) return;
+    const { current } = this;
+    this.way = [];
+    for (let at = current; at; at = at.parent === null ? null : this.states.get(at.parent)) this.way.unshift(at);
+    this.drawPictures(current);
+    this.drawVectors();
+    this.drawTimeline();
+    this.drawReadings(current);
+    this.branches();
+    this.controls.show(current);
+    if (this.driver() !== "you" && current.action) this.controls.hold(current.action);
+    this.allow();
+    if (!this.playing) this.say();
+  }
+
+  say() {
+    const { time, reward, value, cont } = this.current;
+    speak(`Step ${time}: reward ${near(reward)}, value ${near(value)}, goes on with ${Math.round(100 * cont)}%`);
+  }
+
+  allow() {
+    if (!this.current) return;
+    const stuck = this.driver() === "recorded" && !this.current.recorded;
+    $("play").disabled = stuck && !this.playing;
+    $("forward").disabled = stuck && !this.follow.has(this.current.now);
+    $("back").disabled = $("rewind").disabled = this.current.parent === null;
+  }
+
+  paintPlay() {
+    $("play").textContent = this.playing ? "Pause" : "Play";
+    $("play").setAttribute("aria-pressed", String(this.playing));
+  }
+
+  drawMoments() {
+    const picture = Object.keys(this.run.observations).find((name) => this.run.observations[name].kind === "image");
+    $("moments").replaceChildren(...this.run.moments.map(({ known, observation }, i) => {
+      const words = `${known} ${known === 1 ? "step" : "steps"} known`;
+      const button = el("button", { type: "button", "aria-pressed": "false", "aria-label": `Moment ${i + 1}, ${words}`, title: words, onclick: () => this.begin(i) });
+      if (!picture) button.append(el("span", { class: "words" }, `Moment ${i + 1}`, el("br"), el("small", {}, words)));
+      else {
+        const canvas = el("canvas");
+        paint(canvas, observation[picture]);
+        button.append(canvas);
+      }
+      return button;
+    }));
+  }
+
+  /** A pair of pictures for each image, a curve for each number. */
+  drawStage() {
+    const features = Object.entries(this.run.observations), images = features.filter(([, f]) => f.kind === "image");
+    this.pictures = images.map(([name]) => {
+      const make = (kind, title) => {
+        const canvas = el("canvas", { role: "img", width: 64, height: 64 }), note = el("span");
+        const words = images.length > 1 ? `${title}: ${name}` : title;
+        const root = el("figure", { class: `picture ${kind}` }, el("figcaption", {}, words, note), canvas);
+        return { canvas, note, root, words };
+      };
+      return { name, dreamed: make("dreamed", "Dreamed"), real: make("real", "Real") };
+    });
+    $("pictures").replaceChildren(...this.pictures.flatMap(({ dreamed, real }) => [dreamed.root, real.root]));
+    this.vectors = [];
+    for (const [name, feature] of features.filter(([, f]) => f.kind !== "image")) {
+      const size = feature.shape.reduce((a, b) => a * b, 1);
+      for (let i = 0; i < size && this.vectors.length < MOST; i++) this.vectors.push(curve(size > 1 ? `${name} ${i}` : name, (at) => at.observation[name][i]));
+    }
+    const left = features.filter(([, f]) => f.kind !== "image").reduce((sum, [, f]) => sum + f.shape.reduce((a, b) => a * b, 1), 0) - this.vectors.length;
+    const legend = el("p", { class: "legend" }, el("span", {}, "dreamed"), el("span", { class: "real" }, "real"), left > 0 ? el("i", {}, `and ${left} more numbers`) : null);
+    $("vectors").replaceChildren(...(this.vectors.length ? [legend] : []), ...this.vectors.map((v) => v.root));
+    this.curves = [["Reward", "reward"], ["Value", "value"], ["Goes on", "cont"]].map(([title, name]) => curve(title, (at) => at[name]));
+    $("timeline").replaceChildren(...this.curves.map((c) => c.root));
+  }
+
+  drawPictures({ observation, truth, time }) {
+    for (const { name, dreamed, real } of this.pictures) {
+      paint(dreamed.canvas, observation[name]);
+      dreamed.note.textContent = `step ${time}`;
+      dreamed.canvas.setAttribute("aria-label", `${dreamed.words}, step ${time}`);
+      real.root.classList.toggle("unknown", !truth);
+      if (truth) paint(real.canvas, truth.observation[name]);
+      real.note.textContent = truth ? (truth.ended ? "the episode ended" : `${short(100 * truth.error[name])}% off`) : "not known";
+      real.canvas.setAttribute("aria-label", truth ? `${real.words}, step ${time}` : "Real: not known after these actions");
+    }
+  }
+
+  drawVectors() {
+    this.vectors.forEach((vector) => vector.show(this.way));
+  }
+
+  drawTimeline() {
+    this.curves.forEach((c) => c.show(this.way));
+  }
+
+  drawReadings({ reward, value, cont, truth }) {
+    const percent = (x) => (x === null ? "–" : `${(100 * x).toFixed(x > 0.995 || x < 0.005 ? 0 : 1)}%`);
+    const reading = (title, text, note) => el("div", {}, el("dt", {}, title), el("dd", {}, text, el("small", {}, note)));
+    $("readings").replaceChildren(
+      reading("Reward", near(reward), truth ? `really ${near(truth.reward)}` : ""),
+      reading("Value", near(value), ""),
+      reading("Goes on", percent(cont), truth ? (truth.ended ? "really ended" : "really did") : ""));
+  }
+
+  branches() {
+    const way = new Set(this.way.map((at) => at.now));
+    drawTree($("tree"), this.states, this.current.now, way, (number) => { this.pause(); this.by(() => this.go(number)); });
+    const hint = this.states.size > 1 ? "choose a state to go back to it" : "steps grow here; go back and act otherwise to branch off";
+    $("branches-hint").textContent = hint;
+  }
+}
+
+/** A small moving curve of one number along the way to the present state, dreamed and real. */
+function curve(title, read) {
+  const value = el("b"), dreamed = svg("path", { class: "dreamed-line" }), real = svg("path", { class: "real-line" });
+  const picture = svg("svg", { viewBox: "0 0 100 70", preserveAspectRatio: "none", "aria-hidden": "true" }, real, dreamed);
+  const root = el("figure", { class: "vector" }, el("h3", {}, title, value), picture);
+  const show = (way) => {
+    const seen = way.slice(-WINDOW), ours = seen.map(read), theirs = seen.map((at) => (at.truth && title !== "Value" ? realOf(at, read, title) : null));
+    const all = [...ours, ...theirs].filter((v) => v !== null && v !== undefined);
+    let [low, high] = [Math.min(...all), Math.max(...all)];
+    const least = Math.max(0.02, 0.05 * Math.max(Math.abs(low), Math.abs(high)));
+    if (high - low < least) [low, high] = [(low + high - least) / 2, (low + high + least) / 2];
+    const x = (i) => (100 * i) / Math.max(12, seen.length - 1), y = (v) => 66 - 62 * ((v - low) / (high - low));
+    const path = (list) => list.map((v, i) => (v === null || v === undefined ? "" : `${i && list[i - 1] !== null ? "L" : "M"}${x(i).toFixed(2)} ${y(v).toFixed(2)}`)).join("");
+    dreamed.setAttribute("d", path(ours) + (ours.length === 1 ? "h1" : ""));
+    real.setAttribute("d", path(theirs));
+    value.textContent = near(ours[ours.length - 1]);
+  };
+  return { root, show };
+}
+
+/** A prediction to three digits: what is smaller than that is none. */
+function near(x) {
+  return short(x !== null && Math.abs(x) < 5e-4 ? 0 : x);
+}
+
+function realOf(at, read, title) {
+  if (title === "Goes on") return at.truth.ended ? 0 : 1;
+  return read(at.truth) ?? null;
+}

@@ -1,0 +1,137 @@
+"""Dreams in JSON's types, as the page takes them. May import: `dreams`, `spaces`; NumPy.
+
+Images go as base64 of their bytes, rows of pixels with one or three channels; of stacked frames the newest. A number
+that isn't finite is null.
+"""
+
+import base64
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from reverie.dreams import Dream, Dreamer, State
+from reverie.spaces import Continuous, Discrete, Feature, Image, Spaces
+
+MOST = 256  # numbers of an observation that are shown
+
+
+def opened(run: str, dreamer: Dreamer) -> dict[str, Any]:
+    """What a dream can begin from and how it is steered."""
+    spaces = dreamer.agent.spaces
+    features = spaces.observation
+    return {
+        "type": "opened",
+        "run": run,
+        "env_steps": dreamer.env_steps,
+        "observations": {name: _kind(feature) for name, feature in features.items()},
+        "actions": {name: _kind(feature) | _bounds(spaces, name) for name, feature in spaces.action.items()},
+        "moments": [
+            {"known": moment.known, "observation": observation(features, _at(moment.records.observation, moment.start))}
+            for moment in dreamer.moments
+        ],
+    }
+
+
+def present(features: Mapping[str, Feature], dream: Dream) -> dict[str, Any]:
+    """The present state of a dream, and what really happened then, where that is known."""
+    state, recorded = dream.state, dream.recorded_action
+    return {
+        "type": "state",
+        "now": dream.now,
+        "size": len(dream.states),
+        "next": _actions(state.scene.action),
+        "recorded": None if recorded is None else _actions(recorded),
+        "truth": _truth(features, dream),
+        **_state(features, state),
+    }
+
+
+def _state(features: Mapping[str, Feature], state: State) -> dict[str, Any]:
+    scene = state.scene
+    return {
+        "parent": state.parent,
+        "time": state.time,
+        "action": None if state.action is None else _actions(state.action),
+        "observation": observation(features, scene.observation),
+        **{name: number(float(getattr(scene, name))) for name in ("reward", "cont", "value")},
+        "policy": {
+            name: {part: numbers(values) for part, values in parts.items()} for name, parts in scene.policy.items()
+        },
+    }
+
+
+def _truth(features: Mapping[str, Feature], dream: Dream) -> dict[str, Any] | None:
+    truth = dream.truth
+    if truth is None:
+        return None
+    return {
+        "observation": observation(features, truth.observation),
+        "reward": number(truth.reward),
+        "ended": truth.ended,
+        "error": {name: number(error) for name, error in truth.error.items()},
+    }
+
+
+def observation(features: Mapping[str, Feature], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Per key an image, or numbers."""
+    return {
+        name: _image(values[name]) if isinstance(f, Image) else numbers(values[name]) for name, f in features.items()
+    }
+
+
+def numbers(values: Any) -> list[float | None]:
+    """All entries in a row, the first `MOST` of them."""
+    return [number(x) for x in np.asarray(values).ravel()[:MOST].tolist()]
+
+
+def number(x: float) -> float | None:
+    """Six digits are more than a screen shows."""
+    return float(f"{x:.6g}") if math.isfinite(x) else None
+
+
+def _image(pixels: Any) -> dict[str, Any]:
+    pixels = np.asarray(pixels)
+    channels = 3 if pixels.shape[-1] % 3 == 0 else 1
+    newest = np.ascontiguousarray(pixels[..., -channels:])
+    height, width, _ = newest.shape
+    return {
+        "height": height,
+        "width": width,
+        "channels": channels,
+        "pixels": base64.b64encode(newest.tobytes()).decode("ascii"),
+    }
+
+
+def _actions(action: Mapping[str, Any]) -> dict[str, Any]:
+    """As the model takes them, in their own shape."""
+    return {name: np.asarray(value).tolist() for name, value in action.items()}
+
+
+def _kind(feature: Feature) -> dict[str, Any]:
+    if isinstance(feature, Image):
+        return {"kind": "image", "shape": list(feature.shape)}
+    if isinstance(feature, Discrete):
+        return {"kind": "classes", "shape": list(feature.shape), "classes": feature.classes, "counts": feature.counts}
+    return {"kind": "numbers", "shape": list(feature.shape)}
+
+
+def _bounds(spaces: Spaces, name: str) -> dict[str, Any]:
+    """What -1 and 1 are to the environment, for each number of an action."""
+    if not isinstance(spaces.action[name], Continuous):
+        return {}
+    return {end: numbers(_in_env_units(spaces, name, unit)) for end, unit in (("low", -1.0), ("high", 1.0))}
+
+
+def _in_env_units(spaces: Spaces, name: str, unit: float) -> Any:
+    """One key's numbers at `unit`, out of the action as the environment takes it."""
+    action = spaces.zero_action(1)
+    decoded = spaces.decode_action(action | {name: np.full_like(action[name], unit)})
+    for step in name.split("/") if isinstance(decoded, dict | tuple) else ():
+        decoded = decoded[int(step) if isinstance(decoded, tuple) else step]
+    return decoded[0]
+
+
+def _at(values: Mapping[str, Any], index: int) -> dict[str, Any]:
+    return {name: x[index] for name, x in values.items()}

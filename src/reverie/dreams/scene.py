@@ -1,0 +1,94 @@
+"""What an agent makes of a state of its world model: the picture, what it expects of it, and what it would do.
+
+Compiled functions on a batch of one. May import: `distributions`, `learner`, `nn`, `ops`, `spaces`, `world_model`.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool
+
+from reverie.behaviour import Policy
+from reverie.distributions import Categorical, ImageMean, Key, Output, SymlogVector
+from reverie.learner import Networks
+from reverie.nn import compute_cast
+from reverie.ops import symexp
+from reverie.world_model import Latent
+
+AnyArray = np.ndarray | jax.Array  # NumPy's on the host
+
+
+class Scene(NamedTuple):
+    """A state as it looks to the agent; arrays without a batch axis."""
+
+    observation: dict[str, AnyArray]  # uint8 images, numbers in the environment's units, classes
+    reward: AnyArray  # (), expected on arriving here
+    cont: AnyArray  # (), the probability that the episode goes on
+    value: AnyArray  # (), the return that the critic expects from here on
+    policy: dict[str, dict[str, AnyArray]]  # per action, probs (*shape, classes), or mean and std (*shape)
+    action: Mapping[str, AnyArray]  # what the policy does here, as the model takes it
+
+
+@partial(jax.jit, static_argnames="dtype")
+def look(
+    networks: Networks,
+    latent: Latent,
+    observation: Mapping[str, Array],
+    previous_action: Mapping[str, Array],
+    is_first: Bool[Array, " n"],
+    *,
+    dtype: Any,
+) -> Latent:
+    """The most likely state after an observation; leaves (1, …)."""
+    model = compute_cast(networks, dtype).world_model
+    one_step = lambda tree: jax.tree.map(lambda x: x[:, None], tree)  # noqa: E731
+    latent = model.observe(latent, one_step(observation), one_step(previous_action), is_first[:, None])
+    return jax.tree.map(lambda x: x[:, 0].astype(jnp.float32), latent)
+
+
+@partial(jax.jit, static_argnames="dtype")
+def imagine(
+    networks: Networks, latent: Latent, action: Mapping[str, Array], key: Key, time: int | Array, *, dtype: Any
+) -> Latent:
+    """The next state without an observation, at a `time` that decides the draw; `key=None` the most likely one."""
+    model = compute_cast(networks, dtype).world_model
+    latent = model.imagine(latent, action, _at(key, time, 0))
+    return jax.tree.map(lambda x: x.astype(jnp.float32), latent)
+
+
+@partial(jax.jit, static_argnames=("discount", "dtype"))
+def describe(networks: Networks, latent: Latent, key: Key, time: int | Array, *, discount: float, dtype: Any) -> Scene:
+    """The scene of a state; `discount` is what the continue head was trained with."""
+    networks = compute_cast(networks, dtype)
+    model, policy = networks.world_model, networks.actor(latent.features)
+    scene = Scene(
+        {name: _in_own_units(output) for name, output in model.decode(latent).items()},
+        model.reward(latent).prediction(),
+        jnp.minimum(1.0, model.cont(latent).prediction() / discount),
+        networks.critic(latent.features).prediction(),
+        _distributions(policy),
+        policy.sample(_at(key, time, 1)),
+    )
+    return jax.tree.map(lambda x: x[0], scene)
+
+
+def _at(key: Key, time: int | Array, use: int) -> Key:
+    return None if key is None else jax.random.fold_in(jax.random.fold_in(key, time), use)
+
+
+def _in_own_units(output: Output) -> Array:
+    prediction = output.prediction()
+    if isinstance(output, ImageMean):
+        return jnp.round(255 * prediction).astype(jnp.uint8)
+    return symexp(prediction) if isinstance(output, SymlogVector) else prediction
+
+
+def _distributions(policy: Policy) -> dict[str, dict[str, AnyArray]]:
+    return {
+        name: {"probs": part.probs} if isinstance(part, Categorical) else {"mean": part.mean, "std": part.std}
+        for name, part in policy.parts.items()
+    }

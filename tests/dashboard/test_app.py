@@ -1,0 +1,213 @@
+"""What the dashboard answers: runs, metrics as they grow, films; and what it refuses."""
+
+import json
+
+import pytest
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+
+from reverie.dashboard import runs
+from reverie.dashboard.app import STATIC, make_app
+from reverie.errors import InputError
+
+HOME, PLAY = "http://127.0.0.1:8765", "ws://127.0.0.1:8765/play"
+
+
+def client(folder, **options) -> TestClient:
+    return TestClient(make_app(folder, **options), base_url=HOME)
+
+
+def rows(answer) -> list[dict]:
+    return [json.loads(line) for line in answer["lines"].splitlines()]
+
+
+def metrics(page, run="a", cursor=""):
+    return page.get("/api/metrics", params={"run": run, "cursor": cursor}).json()
+
+
+def test_a_trained_run_is_listed_with_its_metrics_and_films(trained):
+    page = client(trained)
+    (run,) = page.get("/api/runs").json()["runs"]
+    assert run["id"] == "nested/pixels"
+    assert run["env"] == "reverie/Catch-v0"
+    assert run["steps"] == 60
+    assert run["checkpoint"] >= 60
+    assert run["live"]
+    assert run["films"] == ["old.png"]
+    tail = metrics(page, "nested/pixels")
+    assert {"step", "episode/return", "replay/records"} <= {name for row in rows(tail) for name in row}
+    assert not tail["more"]
+    film = page.get("/film", params={"run": "nested/pixels", "name": "old.png"})
+    assert film.content == b"\x89PNG old"
+    assert film.headers["content-type"] == "image/png"
+
+
+def test_a_folder_that_is_a_run_itself_lists_itself(trained):
+    page = client(trained / "nested" / "pixels")
+    assert [run["id"] for run in page.get("/api/runs").json()["runs"]] == ["."]
+    assert rows(metrics(page, "."))
+
+
+def test_metrics_are_read_line_by_line_as_they_grow(written):
+    page, file = client(written), written / "a" / "metrics.jsonl"
+    assert metrics(page) == {"cursor": "", "lines": "", "more": False, "anew": False}  # not begun yet
+    file.write_text('{"step": 1}\n{"step": 2}\n{"st')
+    first = metrics(page)
+    assert rows(first) == [{"step": 1}, {"step": 2}]
+    with file.open("a") as more:
+        more.write('ep": 3}\n')
+    second = metrics(page, cursor=first["cursor"])
+    assert rows(second) == [{"step": 3}]
+    assert not second["anew"]
+    assert rows(metrics(page, cursor=second["cursor"])) == []
+
+
+def test_a_run_that_was_continued_is_read_anew(written):
+    """Continuing drops the rows after its checkpoint and puts a new file in place of the old."""
+    page, file = client(written), written / "a" / "metrics.jsonl"
+    file.write_text('{"step": 1}\n{"step": 2}\n')
+    first = metrics(page)
+    (written / "a" / "metrics.tmp").write_text('{"step": 1}\n{"step": 5}\n')
+    (written / "a" / "metrics.tmp").replace(file)
+    again = metrics(page, cursor=first["cursor"])
+    assert again["anew"]
+    assert rows(again) == [{"step": 1}, {"step": 5}]
+    file.write_text("")  # cut off, in its place
+    assert metrics(page, cursor=again["cursor"])["anew"]
+    file.unlink()
+    assert metrics(page, cursor=again["cursor"]) == {"cursor": "", "lines": "", "more": False, "anew": True}
+
+
+def test_long_metrics_come_in_pieces(written, monkeypatch):
+    monkeypatch.setattr(runs, "CHUNK", 64)
+    page, wanted = client(written), [{"step": step} for step in range(100)]
+    (written / "a" / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in wanted))
+    found, tail = [], {"cursor": "", "more": True}
+    while tail["more"]:
+        tail = metrics(page, cursor=tail["cursor"])
+        found += rows(tail)
+    assert found == wanted
+    (written / "a" / "metrics.jsonl").write_text("x" * 1000)
+    assert "holds no metrics" in metrics(page)["error"]
+
+
+@pytest.mark.parametrize("cursor", ["x", "1", "1:x", ":", "1:99999999999", "-1:-1", "½:½"])
+def test_a_cursor_of_something_else_asks_from_the_beginning(written, cursor):
+    (written / "a" / "metrics.jsonl").write_text('{"step": 1}\n')
+    tail = metrics(client(written), cursor=cursor)
+    assert tail["anew"]
+    assert rows(tail) == [{"step": 1}]
+
+
+def test_what_is_damaged_or_being_written_is_left_out(written):
+    for name, text in {"half": '{"form', "other": "[]", "empty": "{}", "odd": '{"config": {"model": 1}}'}.items():
+        (written / name).mkdir()
+        (written / name / "agent.json").write_text(text)
+    assert [run["id"] for run in client(written).get("/api/runs").json()["runs"]] == ["a"]
+
+
+@pytest.mark.parametrize("run", ["..", "../..", "/etc", "a/../..", "a\0b", "nowhere", "", "~"])
+def test_runs_outside_of_the_folder_are_refused(written, run):
+    page = client(written)
+    for path, query in (("/api/metrics", {"run": run}), ("/film", {"run": run, "name": "secret.png"})):
+        answer = page.get(path, params=query)
+        assert answer.status_code == 404
+        assert answer.json()["error"].endswith(".")
+
+
+@pytest.mark.parametrize(
+    "name", ["../../../secret.png", "../agent.json", "linked.png", "notes.txt", "", ".", "nothing.mp4", "a\0.png"]
+)
+def test_films_outside_of_the_runs_dreams_are_refused(written, name):
+    films = written / "a" / "dreams"
+    films.mkdir()
+    (films / "notes.txt").write_text("no film")
+    (films / "linked.png").symlink_to(written.parent / "secret.png")
+    answer = client(written).get("/film", params={"run": "a", "name": name})
+    assert answer.status_code == 404
+    assert "secret" not in answer.text.replace(name, "")
+
+
+def test_links_that_leave_the_folder_are_not_followed(written):
+    (written.parent / "elsewhere").mkdir()
+    (written / "a" / "agent.json").rename(written.parent / "elsewhere" / "agent.json")
+    (written / "linked").symlink_to(written.parent / "elsewhere")
+    (written / "b").mkdir()
+    (written / "b" / "agent.json").symlink_to(written.parent / "elsewhere" / "agent.json")
+    page = client(written)
+    assert page.get("/api/runs").json()["runs"] == []
+    for run in ("linked", "b"):
+        with pytest.raises(InputError, match="not in the folder"):
+            runs.run_folder(written, run)
+
+
+def test_the_page_and_all_it_needs_are_served(written):
+    page = client(written)
+    index = page.get("/")
+    assert "<title>Reverie</title>" in index.text
+    policy = index.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    for file in STATIC.iterdir():
+        assert page.get(f"/static/{file.name}").status_code == 200, file
+        assert "http://" not in file.read_text().replace("http://www.w3.org/2000/svg", ""), f"{file} wants the network"
+    for path in ("/static/../app.py", "/static/%2e%2e/app.py", "/nothing"):
+        answer = page.get(path)
+        assert answer.status_code == 404
+        assert answer.json()["error"].startswith("There is nothing at")
+    assert page.post("/api/runs").status_code == 405
+
+
+def test_another_sites_name_for_this_machine_is_refused(written):
+    """A page of evil.com whose name was made to point to 127.0.0.1 is same-origin to the browser."""
+    for host in ("evil.com", "evil.com:8765", "127.0.0.1.evil.com", "", "[::1", "10.0.0.1"):
+        answer = client(written).get("/api/runs", headers={"host": host})
+        assert answer.status_code == 403, host
+        assert "for this machine only" in answer.text
+    for host in ("localhost:1234", "127.0.0.1", "[::1]:8765"):
+        assert client(written).get("/api/runs", headers={"host": host}).status_code == 200, host
+
+
+def test_a_foreign_page_is_refused(written):
+    page = client(written)
+    assert page.get("/api/runs", headers={"origin": "http://evil.com"}).status_code == 403
+    assert page.get("/api/runs", headers={"origin": HOME}).status_code == 200
+    for origin in ("http://evil.com", "http://127.0.0.1:9999", "null", None):
+        headers = {"origin": origin} if origin else {}
+        with pytest.raises(WebSocketDisconnect) as closed, page.websocket_connect(PLAY, headers=headers):
+            pass
+        assert "own" in closed.value.reason or "Origin" in closed.value.reason
+    with page.websocket_connect(PLAY, headers={"origin": HOME}):
+        pass  # its own page gets through
+
+
+def test_elsewhere_than_on_this_machine_a_token_is_needed(written):
+    app = make_app(written, host="0.0.0.0", token="gr8-ügly")
+    page = TestClient(app, base_url="http://big-machine:8765", follow_redirects=False)
+    assert page.get("/api/runs").status_code == 403
+    assert page.get("/static/app.js").status_code == 403
+    assert page.get("/?token=wrong").status_code == 403
+    page.cookies.set("reverie-token", "wrong")
+    assert page.get("/api/runs").status_code == 403
+    play, headers = "ws://big-machine:8765/play", {"origin": "http://big-machine:8765"}
+    with pytest.raises(WebSocketDisconnect), page.websocket_connect(play, headers=headers):
+        pass
+
+
+def test_the_printed_address_lets_in(written):
+    page = TestClient(make_app(written, host="0.0.0.0", token="abc-DEF_1"), base_url="http://big-machine:8765")
+    answer = page.get("/?token=abc-DEF_1")
+    assert answer.status_code == 200
+    assert "token" not in str(answer.url)
+    cookie = answer.history[0].headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=strict" in cookie
+    assert page.get("/api/runs").status_code == 200
+
+
+def test_a_file_that_cannot_be_read_is_a_sentence(written):
+    (written / "a" / "metrics.jsonl").mkdir()
+    page = TestClient(make_app(written), base_url=HOME, raise_server_exceptions=False)
+    answer = page.get("/api/metrics", params={"run": "a"})
+    assert answer.status_code == 500
+    assert "Is a directory" in answer.json()["error"]

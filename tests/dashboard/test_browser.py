@@ -1,0 +1,192 @@
+"""The page in a real browser, beside a training that really runs."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, which drives the browser")
+
+expect = sync_api.expect
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+FLAGS += ["--disable-component-update", "--disable-sync"]
+PATIENCE = 240_000  # milliseconds: what is compiled the first time takes long on a busy machine
+
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+
+TRAIN = "--model.deter 16 --model.hidden 8 --model.classes 4 --model.depth 2 --model.units 16 --model.groups 4 "
+TRAIN += (
+    "--model.blocks 4 --behaviour.imagination-length 3 --replay.batch 2 --replay.length 8 --envs 2 --train-ratio 1 "
+)
+TRAIN += "--run.log-every 0.2 --run.checkpoint-every 1 --steps 50000"
+
+
+@contextmanager
+def command(*arguments: str, cwd: Path, stdout: int = subprocess.PIPE) -> Iterator[subprocess.Popen]:
+    """`reverie …` until the end of the block."""
+    source = str(Path(__file__).parents[2] / "src")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "reverie", *arguments],
+        cwd=cwd,
+        stdout=stdout,
+        text=True,
+        env=os.environ | {"PYTHONPATH": source, "COLUMNS": "200", "PYTHONUNBUFFERED": "1"},
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def address(trained, tmp_path_factory) -> Iterator[str]:
+    """Of a dashboard that shows a run which ended, and one that trains from pixels beside it."""
+    folder = tmp_path_factory.mktemp("browser")
+    shutil.copytree(trained, folder / "runs")
+    (folder / "secret").write_text("secret")
+    with (
+        command("dashboard", "--port", "0", cwd=folder) as dashboard,
+        command(
+            "train", "reverie/Catch-v0", "--logdir", "runs/live", *TRAIN.split(), cwd=folder, stdout=subprocess.DEVNULL
+        ) as training,
+    ):
+        found = re.search(r"http://127\.0\.0\.1:\d+/", dashboard.stdout.readline())
+        assert found
+        yield found[0]
+        assert training.poll() is None, "training ended before the tests did"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory) -> Iterator:
+    with sync_api.sync_playwright() as playwright:
+        profile = str(tmp_path_factory.mktemp("profile"))
+        context = playwright.chromium.launch_persistent_context(
+            profile, executable_path=CHROMIUM, headless=True, args=FLAGS
+        )
+        yield context
+        context.close()
+
+
+@pytest.fixture
+def page(browser) -> Iterator:
+    page, errors = browser.new_page(), []
+    page.set_default_timeout(PATIENCE)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    page.close()
+    assert not errors
+
+
+def open_dream(page, address: str) -> None:
+    page.goto(f"{address}#dream=nested%2Fpixels")
+    page.wait_for_selector("#player:not([hidden])")
+
+
+def frame(page) -> str:
+    return page.evaluate("document.querySelector('.dreamed canvas').toDataURL()")
+
+
+def test_curves_appear_and_grow_while_training_runs(page, address):
+    page.goto(address)
+    chart = page.locator("article", has=page.get_by_text("Records in replay", exact=True)).locator(".chart")
+    chart.wait_for()
+    before = chart.get_attribute("aria-label")
+    expect(chart).not_to_have_attribute("aria-label", before, timeout=PATIENCE)
+    expect(chart).to_have_attribute(
+        "aria-label", re.compile("live: .*; .*pixels: |pixels: .*; .*live: "), timeout=PATIENCE
+    )
+    page.get_by_role("checkbox", name="pixels").uncheck()
+    expect(chart).not_to_have_attribute("aria-label", re.compile("pixels"))
+    page.get_by_role("checkbox", name="live", exact=True).uncheck()
+    page.wait_for_selector("#no-curves:not([hidden])")
+    page.get_by_role("checkbox", name="live", exact=True).check()
+    chart.wait_for()
+    chart.focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#spoken")).to_have_text(re.compile("^step .*live"))
+
+
+def test_a_dream_is_steered_through_ten_actions(page, address):
+    open_dream(page, address)
+    seen = {frame(page)}
+    for step in range(1, 11):
+        page.get_by_role("button", name=f"action {step % 3}").click()
+        expect(page.locator(".dreamed figcaption span")).to_have_text(f"step {step}", timeout=PATIENCE)
+        seen.add(frame(page))
+    assert len(seen) == 11
+    spoken = page.locator("#spoken").text_content()
+    assert re.fullmatch(r"Step 10: reward .*, value .*, goes on with \d+%", spoken)
+
+
+def test_the_keyboard_rewinds_and_branches(page, address):
+    open_dream(page, address)
+    steps = page.locator(".dreamed figcaption span")
+    tree = page.locator("#tree")
+    tree.focus()
+    for step, key in enumerate(("3", "3", "1"), start=1):
+        page.keyboard.press(key)
+        expect(steps).to_have_text(f"step {step}", timeout=PATIENCE)
+    before = frame(page)
+    for step in (2, 1):
+        page.keyboard.press("ArrowLeft")
+        expect(steps).to_have_text(f"step {step}")
+    page.keyboard.press("1")
+    expect(steps).to_have_text("step 2")
+    expect(tree.locator("circle")).to_have_count(5)
+    page.keyboard.press("ArrowUp")  # the other branch, at the same time
+    page.keyboard.press("ArrowRight")
+    expect(steps).to_have_text("step 3")
+    assert frame(page) == before
+
+
+def test_the_policy_drives_and_reality_is_followed(page, address):
+    open_dream(page, address)
+    steps = page.locator(".dreamed figcaption span")
+    page.get_by_label("The policy").check()
+    page.get_by_role("button", name="Play", exact=True).click()
+    expect(steps).to_have_text(re.compile(r"step (\d\d+|[5-9])"), timeout=PATIENCE)
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="To the beginning").click()
+    expect(steps).to_have_text("step 0")
+    page.get_by_label("As it really was").check()
+    page.get_by_role("button", name="Play", exact=True).click()
+    expect(page.locator(".real figcaption span")).to_have_text("the episode ended", timeout=PATIENCE)
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_disabled()
+
+
+def test_what_goes_wrong_is_a_sentence(page, address):
+    page.goto(f"{address}#dream=..%2F..")
+    expected = re.compile(r"is not in the folder that the dashboard shows\.$")
+    expect(page.locator("#dream-status")).to_have_text(expected, timeout=PATIENCE)
+
+
+def test_files_outside_are_refused_and_so_are_foreign_pages(page, browser, address):
+    page.goto(address)
+    for path in ("static/../../secret", "static/%2e%2e/%2e%2e/secret", "film?run=live&name=../../../secret"):
+        status, text = page.evaluate(
+            "async (path) => { const a = await fetch(path); return [a.status, await a.text()]; }", path
+        )
+        assert status == 404
+        assert text != "secret"
+    page.goto("data:text/html,<title>foreign</title>")
+    connect = "(to) => new Promise((done) => { const s = new WebSocket(to); s.onclose = (e) => done(e.code); })"
+    code = page.evaluate(connect, address.replace("http", "ws") + "play")
+    assert code == 1006  # the handshake itself was refused
+    assert not page.evaluate("(to) => fetch(to).then(() => true, () => false)", f"{address}api/runs")
+
+
+def test_nothing_is_asked_of_the_network(page, address):
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(address)
+    page.locator(".card").first.wait_for()
+    assert len(asked) > 5
+    assert all(url.startswith((address, "data:")) for url in asked)

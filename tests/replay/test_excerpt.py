@@ -1,0 +1,64 @@
+"""A stretch of a saved replay: the right records, and no more of the files than it needs."""
+
+import numpy as np
+import pytest
+
+from reverie.experience import Experience
+from reverie.replay import Replay, excerpt
+
+ENVS = 2
+
+
+def record(time: int) -> Experience:
+    """Says of itself when and where it was written."""
+    flag = np.zeros(ENVS, bool)
+    return Experience(
+        observation={"when/where": np.stack([[time, env] for env in range(ENVS)]).astype(np.float32)},
+        action={"a.b": np.full((ENVS, 1), time, np.float32)},
+        reward=np.full(ENVS, time, np.float32),
+        is_first=flag,
+        is_last=flag,
+        is_terminal=flag,
+        deter=np.zeros((ENVS, 3), np.float32),
+        stoch=np.zeros((ENVS, 2), np.uint8),
+    )
+
+
+def saved(records: int) -> tuple[dict, dict]:
+    template = Experience(*(_first(leaf) for leaf in record(0)))
+    replay = Replay(template, capacity=2 * 14, num_envs=ENVS, sequence=4, segment=5)
+    for time in range(records):
+        replay.add(record(time))
+    return replay.state(), {name: copy() for name, (_, copy) in replay.parts().items()}
+
+
+def _first(leaf):
+    return {key: x[0] for key, x in leaf.items()} if isinstance(leaf, dict) else leaf[0]
+
+
+@pytest.mark.parametrize("records", [1, 4, 13, 14, 31])
+def test_each_record_is_found_with_its_neighbours_in_the_segment(records):
+    state, parts = saved(records)
+    asked = []
+
+    def read(part, stream, slots):
+        asked.append(slots)
+        return {name: x[stream, slots] for name, x in parts[part].items()}
+
+    for time in range(state["oldest"], records):
+        for stream in range(ENVS):
+            found = excerpt(state, read, stream, time, before=3, after=2)
+            when = found.records.observation["when/where"]
+            assert when[found.at].tolist() == [time, stream]
+            assert found.records.action["a.b"][found.at] == time
+            assert np.all(np.diff(when[:, 0]) == 1)
+            assert when[0, 0] >= max(state["oldest"], time - 3)
+            assert when[-1, 0] <= min(records - 1, time + 2)
+            assert set(when[:, 1]) == {stream}
+    assert all(slots.stop - slots.start <= 6 for slots in asked)
+
+
+def test_what_is_not_held_any_more_is_an_error():
+    state, parts = saved(31)
+    with pytest.raises(ValueError, match="holds records 17 to 30, not 16"):
+        excerpt(state, lambda part, stream, slots: parts[part], 0, 16, before=1, after=1)
