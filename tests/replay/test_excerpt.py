@@ -24,11 +24,12 @@ def record(time: int) -> Experience:
     )
 
 
-def saved(records: int) -> tuple[dict, dict]:
+def saved(records: int, slow: int | None = None) -> tuple[dict, dict]:
+    """`slow`: so many records the second stream has."""
     template = Experience(*(_first(leaf) for leaf in record(0)))
     replay = Replay(template, capacity=2 * 14, num_envs=ENVS, sequence=4, segment=5)
     for time in range(records):
-        replay.add(record(time))
+        replay.add(record(time), np.array([True, slow is None or time < slow]))
     return replay.state(), {name: copy() for name, (_, copy) in replay.parts().items()}
 
 
@@ -36,24 +37,26 @@ def _first(leaf):
     return {key: x[0] for key, x in leaf.items()} if isinstance(leaf, dict) else leaf[0]
 
 
-@pytest.mark.parametrize("records", [1, 4, 13, 14, 31])
-def test_each_record_is_found_with_its_neighbours_in_the_segment(records):
-    state, parts = saved(records)
+@pytest.mark.parametrize(("records", "slow"), [(1, None), (4, None), (13, None), (14, None), (31, None), (20, 3)])
+def test_each_record_is_found_with_its_neighbours_in_the_segment(records, slow):
+    state, parts = saved(records, slow)
     asked = []
 
     def read(part, stream, slots):
         asked.append(slots)
         return {name: x[stream, slots] for name, x in parts[part].items()}
 
-    for time in range(state["oldest"], records):
-        for stream in range(ENVS):
+    for stream, oldest in enumerate(state["oldest"]):
+        stop = state["count"][stream]
+        assert stop == (slow if slow and stream else records)
+        for time in range(oldest, stop):
             found = excerpt(state, read, stream, time, before=3, after=2)
             when = found.records.observation["when/where"]
             assert when[found.at].tolist() == [time, stream]
             assert found.records.action["a.b"][found.at] == time
             assert np.all(np.diff(when[:, 0]) == 1)
-            assert when[0, 0] >= max(state["oldest"], time - 3)
-            assert when[-1, 0] <= min(records - 1, time + 2)
+            assert when[0, 0] >= max(oldest, time - 3)
+            assert when[-1, 0] <= min(stop - 1, time + 2)
             assert set(when[:, 1]) == {stream}
     assert all(slots.stop - slots.start <= 6 for slots in asked)
 

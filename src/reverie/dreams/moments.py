@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from reverie.experience import Experience
-from reverie.replay import Excerpt, excerpt
+from reverie.replay import Excerpt, excerpt, saved_counters
 from reverie.spaces import Spaces
 from reverie.storage import Checkpoint, DamagedFileError
 
@@ -40,10 +40,16 @@ def draw_moments(checkpoint: Checkpoint, spaces: Spaces, count: int, seed: int) 
     rng = np.random.default_rng(seed)
     try:
         state = checkpoint.meta["replay"]
-        streams, oldest, newest = (int(state[name]) for name in ("num_envs", "oldest", "count"))
-        if oldest == newest:
+        oldest, newest = saved_counters(state)
+        ends = np.cumsum(newest - oldest)
+        if not ends[-1]:
             return []
-        draw = lambda: _read(checkpoint, state, int(rng.integers(streams)), int(rng.integers(oldest, newest)))  # noqa: E731
+
+        def draw() -> Moment:
+            one = rng.integers(ends[-1])
+            stream = int(np.searchsorted(ends, one, side="right"))
+            return _read(checkpoint, state, stream, int(newest[stream] - ends[stream] + one))
+
         moments = [_first_with_a_future(draw) for _ in range(count)]
     except DamagedFileError:
         raise

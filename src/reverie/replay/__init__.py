@@ -13,5 +13,6 @@ May import: `experience`.
 
 from reverie.replay.excerpt import Excerpt, excerpt
 from reverie.replay.replay import Home, Replay, Rows, Sample
+from reverie.replay.streams import saved_counters
 
-__all__ = ["Excerpt", "Home", "Replay", "Rows", "Sample", "excerpt"]
+__all__ = ["Excerpt", "Home", "Replay", "Rows", "Sample", "excerpt", "saved_counters"]

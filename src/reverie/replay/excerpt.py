@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from reverie.experience import Experience
 from reverie.replay.layout import Leaves
-from reverie.replay.streams import KINDS
+from reverie.replay.streams import KINDS, saved_counters
 
 
 class Excerpt(NamedTuple):
@@ -29,11 +29,12 @@ def excerpt(
     Args:
         state: `Replay.state()` of the saved replay.
         read: gives for one of its parts, a stream and slots the leaves (slots, ...).
-        time: the record's id, `oldest` ≤ time < `count`.
+        time: the record's id, `oldest` ≤ time < `count` of its stream.
     """
-    length, segment, oldest, count = (int(state[name]) for name in ("length", "segment", "oldest", "count"))
+    length, segment = int(state["length"]), int(state["segment"])
+    oldest, count = (int(counter[stream]) for counter in saved_counters(state))
     if not oldest <= time < count:
-        raise ValueError(f"The replay holds records {oldest} to {count - 1}, not {time}.")
+        raise ValueError(f"Stream {stream} holds records {oldest} to {count - 1}, not {time}.")
     index, slot = divmod(time % length, segment)
     slots = min(segment, length - index * segment)
     first = max(time - before, time - slot, oldest)

@@ -16,7 +16,7 @@ from reverie.replay.device import DeviceStreams
 from reverie.replay.host import File, HostStreams, Memory
 from reverie.replay.layout import Layout, Leaves
 from reverie.replay.online import OnlineQueue
-from reverie.replay.streams import LATENT_LEAVES, LATENTS, RECORDS, Array, Streams
+from reverie.replay.streams import LATENT_LEAVES, LATENTS, RECORDS, Array, Streams, saved_counters
 
 Home = Literal["memory", "disk", "device"]
 
@@ -259,8 +259,7 @@ class Replay:
                 f"Restore with num_envs={saved}, or start with an empty replay."
             )
         length, segment = int(state["length"]), int(state["segment"])
-        # Where all streams advance together, earlier versions wrote one number for them.
-        oldest, count = (np.broadcast_to(np.array(state[name], np.int64), saved) for name in ("oldest", "count"))
+        oldest, count = saved_counters(state)
         if not (segment > 0 and np.all((oldest >= 0) & (oldest <= count) & (count <= oldest + length))):
             raise ValueError(f"The saved replay's counters can't be: {length=}, {segment=}, {oldest=}, {count=}.")
         streams = self._new_streams()

@@ -5,6 +5,7 @@ May import: `experience`, `layout`.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,6 +17,12 @@ Array = np.ndarray | jax.Array
 
 RECORDS, LATENTS = KINDS = ("records", "latents")  # what stays as it was collected, and what every update refreshes
 LATENT_LEAVES = ("deter", "stoch")
+
+
+def saved_counters(state: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """`oldest` and `count` of a saved replay, (N,) each; earlier versions wrote one number for all streams."""
+    oldest, count = (np.array(state[name], np.int64) for name in ("oldest", "count"))
+    return np.broadcast_to(oldest, state["num_envs"]), np.broadcast_to(count, state["num_envs"])
 
 
 class Streams(ABC):
