@@ -49,8 +49,10 @@ class Exploding(Walk):
 
 def trained(config: Config = TINY, logdir: Any = None, env: Any = Walk) -> Trainer:
     trainer = Trainer(env, config, logdir=logdir, quiet=True)
-    trainer.run()
-    trainer.close()
+    try:
+        trainer.run()
+    finally:
+        trainer.close()
     return trainer
 
 
@@ -99,7 +101,8 @@ def test_the_records_are_whole_episodes(whole):
 def test_it_counts_decisions_updates_and_episodes(whole):
     records = held(whole)
     batch = TINY.replay.batch * TINY.replay.length
-    assert whole.env_steps == (~records["is_last"]).sum() >= TINY.run.steps
+    assert whole.env_steps == (~records["is_last"]).sum()
+    assert whole.env_steps >= TINY.run.steps
     assert whole.loop._steps == -(-batch // 3)
     assert whole.updates == pytest.approx((whole.env_steps - 2 * batch) * TINY.run.train_ratio / batch, abs=2)
     ended = [row["episode/return"] for row in read_metrics(whole._folder.path) if "episode/return" in row]
@@ -119,9 +122,32 @@ def test_every_home_of_replay_holds_the_same(home, whole, tmp_path):
     assert_same(trained(replace(TINY, replay=replace(TINY.replay, home=home)), tmp_path), whole)
 
 
-def test_a_number_that_is_not_finite_ends_the_run(tmp_path):
-    with pytest.raises(BrokenEnvironmentError, match="not finite"):
-        trained(logdir=tmp_path, env=Exploding)
+def test_a_number_that_is_not_finite_cuts_the_episode_off():
+    trainer = trained(replace(TINY, env=replace(TINY.env, restarts=1000)), env=Exploding)
+    records = held(trainer)
+    assert all(np.isfinite(x).all() for x in records.values() if x.dtype == np.float32)
+    np.testing.assert_array_equal(records["is_first"][:, 1:], records["is_last"][:, :-1])
+    cut_off = records["is_last"] & ~records["is_terminal"]
+    assert (records["observation.vector"][cut_off, 1] == 6).all()  # the seventh step is the one that explodes
+    assert trainer._envs.failures >= cut_off.sum() > 0
+
+
+def test_too_many_such_numbers_end_the_run_which_is_saved(tmp_path):
+    with pytest.raises(BrokenEnvironmentError, match="of 2 restarts, none is left"):
+        trained(replace(TINY, env=replace(TINY.env, restarts=2)), tmp_path, Exploding)
+    continued = trained(replace(TINY, env=replace(TINY.env, restarts=1000)), tmp_path, Exploding)
+    records = held(continued)
+    np.testing.assert_array_equal(records["is_first"][:, 1:], records["is_last"][:, :-1])
+
+
+def test_a_run_may_go_over_to_steps_from_python_and_back(tmp_path):
+    for steps, mode in ((40, "auto"), (60, "serial"), (90, "compiled")):
+        config = replace(TINY, env=replace(TINY.env, mode=mode), run=replace(TINY.run, steps=steps))
+        trainer = trained(config, tmp_path)
+    records = held(trainer)
+    np.testing.assert_array_equal(records["is_first"][:, 1:], records["is_last"][:, :-1])
+    first = records["observation.vector"][records["is_first"]]
+    assert len(np.unique(first[:, 0])) == len(first)
 
 
 def test_the_agent_plays_such_an_environment(whole):

@@ -17,7 +17,7 @@ TINY = Config(
     model=ModelConfig(deter=8, hidden=4, classes=4, depth=2, units=8, groups=2, blocks=2),
     behaviour=BehaviourConfig(imagination_length=2),
     replay=ReplayConfig(batch=2, length=6),
-    env=EnvConfig(envs=2),
+    env=EnvConfig(envs=3),
     run=RunConfig(steps=60, train_ratio=1, log_every=0, dream_every=1e-9, tensorboard=False),
 )
 

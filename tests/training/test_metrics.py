@@ -62,6 +62,18 @@ def test_tensorboard_holds_what_was_written(tmp_path):
         assert b"brain.Event:2" in file.read_bytes()
 
 
+def test_tensorboard_goes_on_in_another_file_after_a_failure(tmp_path):
+    board = TensorBoard(tmp_path, None)
+    board.write(1, {"a": 1.0})
+    board._events._py_recordio_writer._writer.close()  # as good as full
+    with pytest.raises(ValueError, match="closed file"):
+        board.write(2, {"lost": 2.0})
+    board.write(3, {"found": 3.0})
+    board.close()
+    assert sum(b"found" in file.read_bytes() for file in tmp_path.iterdir()) == 1
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 class Broken:
     """Fails as often as it is told to."""
 

@@ -118,7 +118,7 @@ class Session:
         from reverie.dashboard import wire
 
         assert self._dreamer is not None
-        return wire.present(self._dreamer.agent.spaces.observation, self._playing)
+        return wire.present(wire.shown(self._dreamer), self._playing)
 
     @property
     def _playing(self) -> "Dream":

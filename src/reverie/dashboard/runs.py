@@ -15,7 +15,7 @@ from reverie.dashboard.security import inside
 from reverie.errors import InputError
 
 DEEPEST = 6  # folders below the one that is shown
-MOST = 500  # runs that are listed
+LOOKED_AT, MOST = 10_000, 500  # runs that are looked at, and that are listed: those that changed last
 CHUNK = 2**20  # bytes of metrics read at a time
 FRESH = 120.0  # seconds after which a run that writes nothing counts as ended
 FILMS = {".mp4": "video/mp4", ".gif": "image/gif", ".png": "image/png"}
@@ -48,8 +48,9 @@ class Tail:
 def find_runs(folder: Path) -> list[dict[str, Any]]:
     """All runs at and below a folder, the last changed first, in JSON's types."""
     folder = folder.resolve()
-    found = [run for _, path in zip(range(MOST), _folders(folder), strict=False) if (run := _run(folder, path))]
-    return [asdict(run) for run in sorted(found, key=lambda run: -run.changed)]
+    there = [path for _, path in zip(range(LOOKED_AT), _folders(folder), strict=False)]
+    newest = sorted(there, key=lambda path: -_last_change(path))[:MOST]
+    return [asdict(run) for path in newest if (run := _run(folder, path))]
 
 
 def run_folder(folder: Path, run: str) -> Path:
@@ -90,17 +91,17 @@ def film(folder: Path, run: str, name: str) -> tuple[Path, str]:
 
 def _folders(folder: Path, depth: int = 0) -> Iterator[Path]:
     """Those that hold an agent.json; links to folders are not followed, and a run's own folders not entered."""
-    if (folder / "agent.json").is_file():
-        yield folder
-        return
-    if depth == DEEPEST:
-        return
     try:
+        if (folder / "agent.json").is_file():
+            yield folder
+            return
+        if depth == DEEPEST:
+            return
         below = sorted(Path(entry.path) for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False))
     except OSError:
         return
     for path in below:
-        if not path.name.startswith("."):
+        if not path.name.startswith(".") and path.name.isprintable():  # so that JSON can have it
             yield from _folders(path, depth + 1)
 
 
@@ -110,7 +111,7 @@ def _run(folder: Path, path: Path) -> Run | None:
         data = json.loads(inside(folder, str(path / "agent.json")).read_text(encoding="utf-8"))
         model, run = data["config"]["model"], data["config"]["run"]
         size = f"deter {model['deter']}, {model['groups']}×{model['classes']} classes, units {model['units']}"
-        changed = max(_changed(path / name) for name in ("metrics.jsonl", "agent.json"))
+        changed = _last_change(path)
         env, steps = data.get("env"), int(run["steps"])
     except (InputError, OSError, ValueError, KeyError, TypeError):
         return None
@@ -120,8 +121,12 @@ def _run(folder: Path, path: Path) -> Run | None:
 
 
 def _films(path: Path) -> list[str]:
-    found = (file for file in path.glob("dreams/*") if file.suffix in FILMS)
+    found = (file for file in path.glob("dreams/*") if file.suffix in FILMS and file.name.isprintable())
     return [file.name for file in sorted(found, key=lambda file: -_changed(file))]
+
+
+def _last_change(run: Path) -> float:
+    return max(_changed(run / name) for name in ("metrics.jsonl", "agent.json"))
 
 
 def _changed(path: Path) -> float:

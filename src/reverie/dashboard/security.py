@@ -19,7 +19,6 @@ from starlette.websockets import WebSocketClose
 
 from reverie.errors import InputError
 
-COOKIE = "reverie-token"
 REFUSED = 4403  # the WebSocket closing code, in the range that is free for applications
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -38,6 +37,8 @@ class Guard:
     def __init__(self, app: ASGIApp, *, host: str, token: str | None):
         self._app, self._token = app, token
         self._local = is_loopback(host)
+        if not self._local and not token:
+            raise InputError(f"{host!r} is not this machine's own address, so the dashboard needs a token there.")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -66,7 +67,7 @@ class Guard:
 
     def _knows_token(self, headers: Headers) -> bool:
         try:
-            given = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+            given = SimpleCookie(headers.get("cookie", "")).get(_cookie(headers))
         except CookieError:
             return False
         return given is not None and self._same(given.value)
@@ -84,7 +85,8 @@ class Guard:
         """In a cookie that scripts and other sites can't use, so that it leaves the address bar."""
         response = RedirectResponse("/", 303, HEADERS)
         assert self._token is not None
-        response.set_cookie(COOKIE, self._token, httponly=True, samesite="strict")
+        # Lax: who follows a link to the address brings it; a WebSocket must come from the page itself anyway.
+        response.set_cookie(_cookie(Headers(scope=scope)), self._token, httponly=True, samesite="lax")
         return response
 
 
@@ -112,6 +114,11 @@ def inside(folder: Path, relative: str) -> Path:
     if not path.is_relative_to(folder):
         raise InputError(f"{relative!r} is not in the folder that the dashboard shows.")
     return path
+
+
+def _cookie(headers: Headers) -> str:
+    """Its name: cookies don't know ports, and there may be a dashboard on each."""
+    return f"reverie-token-{headers.get('host', '').rpartition(':')[2]}"
 
 
 def _name(host: str) -> str:

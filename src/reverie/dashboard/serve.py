@@ -29,7 +29,7 @@ def serve(folder: Path, *, host: str, port: int | None, token: str | None) -> No
     """
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder}; name the one that holds your runs: reverie dashboard FOLDER")
-    if token is None and not is_loopback(host):
+    if not token and not is_loopback(host):
         token = secrets.token_urlsafe(24)
     listening = _listen(host, port)
     app = make_app(folder.absolute(), host=host, token=token)

@@ -20,7 +20,7 @@ MOST = 256  # numbers of an observation that are shown
 def opened(run: str, dreamer: Dreamer) -> dict[str, Any]:
     """What a dream can begin from and how it is steered."""
     spaces = dreamer.agent.spaces
-    features = spaces.observation
+    features = shown(dreamer)
     return {
         "type": "opened",
         "run": run,
@@ -32,6 +32,12 @@ def opened(run: str, dreamer: Dreamer) -> dict[str, Any]:
             for moment in dreamer.moments
         ],
     }
+
+
+def shown(dreamer: Dreamer) -> dict[str, Feature]:
+    """The observations that the world model predicts."""
+    predicted = dict(dreamer.agent.world_model.decoder.features)
+    return {name: feature for name, feature in dreamer.agent.spaces.observation.items() if name in predicted}
 
 
 def present(features: Mapping[str, Feature], dream: Dream) -> dict[str, Any]:
@@ -77,13 +83,14 @@ def _truth(features: Mapping[str, Feature], dream: Dream) -> dict[str, Any] | No
 def observation(features: Mapping[str, Feature], values: Mapping[str, Any]) -> dict[str, Any]:
     """Per key an image, or numbers."""
     return {
-        name: _image(values[name]) if isinstance(f, Image) else numbers(values[name]) for name, f in features.items()
+        name: _image(values[name]) if isinstance(feature, Image) else numbers(np.asarray(values[name]).ravel()[:MOST])
+        for name, feature in features.items()
     }
 
 
 def numbers(values: Any) -> list[float | None]:
-    """All entries in a row, the first `MOST` of them."""
-    return [number(x) for x in np.asarray(values).ravel()[:MOST].tolist()]
+    """All entries in a row."""
+    return [number(x) for x in np.asarray(values).ravel().tolist()]
 
 
 def number(x: float) -> float | None:
@@ -128,9 +135,7 @@ def _in_env_units(spaces: Spaces, name: str, unit: float) -> Any:
     """One key's numbers at `unit`, out of the action as the environment takes it."""
     action = spaces.zero_action(1)
     decoded = spaces.decode_action(action | {name: np.full_like(action[name], unit)})
-    for step in name.split("/") if isinstance(decoded, dict | tuple) else ():
-        decoded = decoded[int(step) if isinstance(decoded, tuple) else step]
-    return decoded[0]
+    return spaces.action_leaves[name].pick(decoded)[0]
 
 
 def _at(values: Mapping[str, Any], index: int) -> dict[str, Any]:

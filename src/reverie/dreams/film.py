@@ -98,8 +98,6 @@ def _frame(rows: list[np.ndarray], horizon: np.ndarray, time: int, title: str) -
 def _coloured(images: np.ndarray) -> np.ndarray:
     """(…, channels) as (…, 3): of stacked frames the newest, of odd numbers of channels the last as gray."""
     channels = images.shape[-1]
-    if channels == 4:
-        return images[..., :3]
     return images[..., -3:] if channels % 3 == 0 else images[..., -1:].repeat(3, -1)
 
 

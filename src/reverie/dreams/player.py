@@ -19,7 +19,7 @@ from reverie.learner import compute_dtype
 from reverie.spaces import Discrete, Feature, Image
 from reverie.world_model import Latent
 
-LARGEST = 2000  # states of a dream; at size12m and 64×64 pixels they take about 60 MB
+LARGEST, MEMORY = 2000, 2**28  # states of a dream, and bytes of all of them
 
 
 class State(NamedTuple):
@@ -66,6 +66,8 @@ class Dream:
         latent = self._remember()
         self.states = [State(None, 0, None, latent, self._describe(latent, 0), recorded=True)]
         self.now = 0
+        size = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves((latent, self.states[0].scene)))
+        self._largest = max(2, min(LARGEST, MEMORY // size))
 
     @property
     def state(self) -> State:
@@ -84,8 +86,8 @@ class Dream:
         taken = checked_action(self._agent.spaces.action, action)
         child = (self.now, b"".join(taken[name].tobytes() for name in sorted(taken)))
         if child not in self._children:
-            if len(self.states) >= LARGEST:
-                raise InputError(f"A dream holds at most {LARGEST:,} states; begin a new one.")
+            if len(self.states) >= self._largest:
+                raise InputError(f"This dream holds at most {self._largest:,} states; begin a new one.")
             self.states.append(self._imagine(taken))
             self._children[child] = len(self.states) - 1
         return self.go(self._children[child])
@@ -122,8 +124,8 @@ class Dream:
             return None
         record, dreamed = self._record(), self.state.scene.observation
         error = {
-            name: _error(feature, np.asarray(dreamed[name]), record.observation[name])
-            for name, feature in self._agent.spaces.observation.items()
+            name: _error(self._agent.spaces.observation[name], np.asarray(prediction), record.observation[name])
+            for name, prediction in dreamed.items()
         }
         return Truth(record.observation, float(record.reward), bool(record.is_last), error)
 

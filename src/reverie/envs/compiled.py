@@ -27,18 +27,16 @@ class CompiledEnvironments:
         keys: a regular expression: which observations of a Dict or Tuple are taken.
 
     Attributes:
-        failures: 0; none can fail alone.
+        failures: how often an episode was cut off because a number in it was not finite.
 
     Raises:
         UnsupportedSpaceError: Reverie can't learn from its observations or act in its action space.
     """
 
-    failures = 0
-
     def __init__(self, env: JaxEnv, num_envs: int = 1, *, keys: str = EVERYTHING) -> None:
         if num_envs < 1:
             raise InputError(f"num_envs must be at least 1, got {num_envs}")
-        self.num_envs = num_envs
+        self.num_envs, self.failures = num_envs, 0
         self.spaces = Spaces(choose(env.observation_space, keys), env.action_space)
         self.tell: Callable[[str], object] = lambda sentence: None
         self._env, self._choosing = env, keys != EVERYTHING
@@ -52,10 +50,13 @@ class CompiledEnvironments:
         return state, step
 
     def step(self, key: jax.Array, state: Any, step: Step, action: Mapping[str, jax.Array]) -> tuple[Any, Step]:
-        """The step after `step`: an action of the policy's, or, after a last one, the next episode's beginning."""
+        """The step after `step`: an action of the policy's, or, after a last one, the next episode's beginning.
+
+        That also takes the place of what has a number that isn't finite; then `is_first` follows no `is_last`.
+        """
         keys = jax.random.split(key)
         moved = jax.vmap(self._env.step)(_keys(keys[0], self.num_envs), state, decode_action(self.spaces, action))
-        begins = step.is_last
+        begins = step.is_last | ~_finite((moved.observation, moved.reward))
         state, observation = self._begin(keys[1], begins, (moved.state, moved.observation))
         terminated, truncated = moved.terminated.astype(bool), moved.truncated.astype(bool)
         return state, Step(
@@ -106,3 +107,9 @@ class CompiledEnvironments:
 def _keys(key: jax.Array, count: int) -> jax.Array:
     """As plain numbers, which all libraries take and files can hold."""
     return jax.random.key_data(jax.random.split(key, count))
+
+
+def _finite(tree: Any) -> jax.Array:
+    """Of which environments all numbers are, (N,)."""
+    floats = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    return jnp.stack([jnp.isfinite(leaf.reshape(len(leaf), -1)).all(1) for leaf in floats]).all(0)

@@ -6,6 +6,7 @@ May import: `reverie.errors`; Gymnasium, and JAX when one is made. `compiled` st
 from __future__ import annotations
 
 import abc
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -43,6 +44,13 @@ class JaxEnv(abc.ABC):
     def step(self, key: Any, state: Any, action: Any) -> Transition:
         """Do an action of the action space. Of a state whose episode has ended nothing is asked but not to fail."""
 
+    @cached_property
+    def compiled(self) -> tuple[Any, Any]:
+        """`reset` and `step`, compiled once for all who step this from Python."""
+        import jax
+
+        return jax.jit(self.reset), jax.jit(self.step)
+
     def render(self, state: Any) -> np.ndarray | None:
         """What the state looks like, uint8 (height, width, 3); None where it can't be drawn."""
         return None
@@ -54,16 +62,13 @@ class Stepped(gym.Env[Any, Any]):
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 15}  # noqa: RUF012, as Gymnasium has it
 
     def __init__(self, env: JaxEnv, render_mode: str | None = None) -> None:
-        import jax
-
         self.observation_space, self.action_space, self.render_mode = (
             env.observation_space,
             env.action_space,
             render_mode,
         )
         self._env, self._state = env, None
-        self._reset = jax.jit(env.reset)
-        self._step = jax.jit(env.step)
+        self._reset, self._step = env.compiled
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)

@@ -94,6 +94,8 @@ def _as_gymnasium(env: Any, render_mode: str | None = None) -> gym.Env[Any, Any]
     """The environment with Gymnasium's interface; None if it is none."""
     if isinstance(env, gym.Env):
         return env
+    if isinstance(env, JaxEnv):
+        return Stepped(env, render_mode)
     # Whoever has an environment of another package has imported that package.
     if (package := sys.modules.get("dm_env")) and isinstance(env, package.Environment):
         return FromDMEnv(env, render_mode=render_mode)
@@ -117,7 +119,12 @@ def make_vector_env(env: Any, num_envs: int, **kwargs: Any) -> VectorEnv[Any, An
     """
     if isinstance(env, gym.Env) or (isinstance(env, str) and suites.suite_of(env)):
         raise NotAnEnvironmentError(f"{env!r} is no gymnasium.vector.VectorEnv: choose another mode than 'vector'")
-    made = env if isinstance(env, VectorEnv) else _make(env, {**kwargs, "num_envs": num_envs}, gym.make_vec)
+    try:
+        made = env if isinstance(env, VectorEnv) else _make(env, {**kwargs, "num_envs": num_envs}, gym.make_vec)
+    except TypeError as error:
+        if "num_envs" not in str(error):
+            raise
+        raise NotAnEnvironmentError(f"{env!r} takes no num_envs, so it makes no VectorEnv ({error})") from error
     if not isinstance(made, VectorEnv):
         raise NotAnEnvironmentError(
             f"{env!r} made a {type(made).__module__}.{type(made).__name__}, which is no gymnasium.vector.VectorEnv: "

@@ -8,8 +8,9 @@ from typing import Any, Literal
 from gymnasium.vector import VectorEnv
 
 from reverie.envs.batched import VectorEnvironments
-from reverie.envs.make import EnvLike, make_vector_env
+from reverie.envs.make import EnvLike, find_jax_env, make_vector_env
 from reverie.envs.vector import Environments
+from reverie.errors import InputError
 from reverie.spaces import EVERYTHING
 
 AnyEnvironments = Environments | VectorEnvironments
@@ -40,10 +41,16 @@ def open_environments(
         InputError: as `Environments`, `VectorEnvironments` and `make_vector_env` do.
     """
     if mode == "vector" or isinstance(env, VectorEnv):
+        if time_limit or action_repeat > 1:
+            raise InputError(
+                "time_limit and action_repeat go around single environments: give the vector environment its own"
+            )
         made = make_vector_env(env, num_envs, **(env_kwargs or {}))
         return VectorEnvironments(made, seed=seed, held_out=held_out, keys=keys)
+    # One that is written in JAX all copies here share, and what is compiled of it.
+    shared = None if mode in ("parallel", "async") else find_jax_env(env)
     return Environments(
-        env,
+        shared or env,
         num_envs,
         seed=seed,
         held_out=held_out,

@@ -151,6 +151,10 @@ class Replay:
         checked = self._layout.check(jax.tree.map(np.asarray, record), self._num_envs)
         self._streams.append(checked, everywhere if which is None else which)
 
+    def cut_off(self) -> None:
+        """Marks the newest records as the last of their episodes, before others that `extend` brings. See `add`."""
+        self._streams.cut_off()
+
     def extend(self, records: Experience) -> None:
         """Appends several records to each stream, leaves (N, time, ...), which go on from those that are held.
 
@@ -179,18 +183,22 @@ class Replay:
 
     def peek(self, batch: int, generator: np.random.Generator) -> Experience:
         """B sequences, drawn uniformly with a generator of the caller's: nothing that `sample` will draw changes."""
-        stream, start = np.divmod(generator.integers(self.num_sequences, size=batch), self._starts)
-        return self._streams.read(stream, self._streams.oldest + start, self._sequence)
+        rows = self._uniform(batch, generator)
+        return self._streams.read(rows.stream, rows.first, self._sequence)
 
     def _draw(self, batch: int) -> Rows:
         oldest, count = self._streams.oldest, self._streams.count
         fresh = self._online.take(batch, oldest, count) if self._online else []
-        uniform = self._generator.integers(self.num_sequences, size=batch - len(fresh))
+        fresh_stream, fresh_first = np.array(fresh, np.int64).reshape(-1, 2).T
+        stream, first = self._uniform(batch - len(fresh), self._generator)
+        return Rows(np.concatenate([fresh_stream, stream]), np.concatenate([fresh_first, first]))
+
+    def _uniform(self, batch: int, generator: np.random.Generator) -> Rows:
+        """Over all start positions of all streams."""
+        uniform = generator.integers(self.num_sequences, size=batch)
         ends = np.cumsum(self._starts)
         stream = np.searchsorted(ends, uniform, side="right")
-        start = uniform - (ends - self._starts)[stream]
-        fresh_stream, fresh_first = np.array(fresh, np.int64).reshape(-1, 2).T
-        return Rows(np.concatenate([fresh_stream, stream]), np.concatenate([fresh_first, oldest[stream] + start]))
+        return Rows(stream, self._streams.oldest[stream] + uniform - (ends - self._starts)[stream])
 
     def write_latents(self, rows: Rows, deter: Array, stoch: Array) -> None:
         """Stores the latents that an update computed for a sample, for later sequences to start from.

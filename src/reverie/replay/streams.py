@@ -61,6 +61,14 @@ class Streams(ABC):
         self.write(self.count[:, None], which[:, None], jax.tree.map(lambda leaf: leaf[:, None], record))
         self.advance(self.count + which)
 
+    def cut_off(self) -> None:
+        """Marks the newest record of each stream as the last of its episode."""
+        there = self.held > 0
+        if there.any():
+            slots = self._slots(self.count - 1, there)
+            self._end(slots)
+            self._touch(slots, RECORDS)
+
     def extend(self, records: Experience) -> None:
         """Adds records to each stream, leaves (N, time, ...); no more than a ring holds."""
         ids = self.count[:, None] + np.arange(records.reward.shape[1])

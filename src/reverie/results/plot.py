@@ -54,7 +54,13 @@ def table(found: Sequence[Curve]) -> Table:
     for name in ("environment", "group", "runs", "steps", "IQM at the end", "95% interval"):
         shown.add_column(name, justify="left" if name in ("environment", "group") else "right")
     for curve in found:
-        at = int(np.flatnonzero(np.isfinite(curve.mean))[-1])
+        there = np.flatnonzero(np.isfinite(curve.mean))
+        if not len(there):  # as long as most of its runs have nothing yet
+            shown.add_row(
+                *(Text(cell) for cell in (curve.env, curve.label or "–", str(len(curve.runs)), "–", "–", "–"))
+            )
+            continue
+        at = int(there[-1])
         interval = f"{curve.low[at]:.4g} to {curve.high[at]:.4g}" if np.isfinite(curve.low[at]) else "–"
         cells = (curve.env, curve.label or "–", str(len(curve.runs)), f"{curve.steps[at]:,.0f}")
         shown.add_row(*(Text(cell) for cell in (*cells, f"{curve.mean[at]:.4g}", interval)))

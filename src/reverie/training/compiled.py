@@ -41,21 +41,25 @@ class Told(NamedTuple):
     reward: Any
     is_first: Any
     is_last: Any
-    finite: Any  # (time,)
+    acted: Any  # not at the end of an episode
+    broken: Any  # begun anew, as a number was not finite
 
 
 class CompiledLoop(Loop):
     """As `Loop`, several steps of all environments at a time."""
 
+    kind = "compiled"
+
     def __init__(self, envs: CompiledEnvironments, config: Config, clock: Clock, folder: Path | None = None) -> None:
         super().__init__(envs, config, clock, folder)
-        self._steps = _steps_at_once(config)
+        self._steps = _steps_at_once(config, self.replay.capacity)
         self._collect = jax.jit(self._collected, donate_argnums=1)
 
     def begin(self) -> None:
         if self._now is not None:
             return
         self.episodes.begin()
+        self.replay.cut_off()
         self._now = jax.jit(self._first_now)()
 
     def step(self) -> Progress:
@@ -63,7 +67,8 @@ class CompiledLoop(Loop):
 
         Raises:
             OSError: there is no room for the records on disk; nothing has happened.
-            BrokenEnvironmentError: an observation or a reward is not finite.
+            BrokenEnvironmentError: observations or rewards were not finite more often than `env.restarts` allows; the
+                loop is not `whole` then.
         """
         self.replay.reserve(self._steps)
         assert self._now is not None, "begin() comes first"
@@ -74,12 +79,11 @@ class CompiledLoop(Loop):
         updates, skipped = self._learn()
         with self.clock.measure("act", again=True):
             told: Told = jax.device_get(sent)  # waits for the steps, not for the updates
-        if not told.finite.all():
-            raise BrokenEnvironmentError("an environment's observation or reward is not finite as float32")
         episodes = self._count(told)
-        decisions = int(np.sum(~told.is_last))
+        decisions = int(np.sum(told.acted))
         self.env_steps += decisions
         self._earn(decisions)
+        self._count_failures(int(np.sum(told.broken)))
         return Progress(episodes, updates, skipped)
 
     def _count(self, told: Told) -> list[tuple[float, int]]:
@@ -88,6 +92,17 @@ class CompiledLoop(Loop):
         for reward, is_first, is_last in zip(told.reward, told.is_first, told.is_last, strict=True):
             ended += self.episodes.add(Step({}, reward, is_first, is_last, is_last), all_of_them)
         return ended
+
+    def _count_failures(self, broken: int) -> None:
+        if not broken:
+            return
+        self._envs.failures += broken
+        left = self.config.env.restarts - self._envs.failures
+        problem = f"{broken} environments showed a number that is not finite as float32"
+        if left < 0:
+            self._now = None
+            raise BrokenEnvironmentError(f"{problem}; of {self.config.env.restarts} restarts, none is left.")
+        self._envs.tell(f"{problem}, and began a new episode; {left} more times are allowed.")
 
     def _collected(self, networks: Networks, now: Now) -> tuple[Now, Experience, Told]:
         """The steps, their records, leaves (N, time, ...), and what the host learns of them. Compiled."""
@@ -102,9 +117,10 @@ class CompiledLoop(Loop):
                 action=jax.tree.map(lambda x: jnp.where(_beside(step.is_last, x), 0, x), carry.action),
                 deter=latents.deter,
                 stoch=latents.stoch,
-                **step._asdict(),
+                **step._replace(is_last=step.is_last | following.is_first)._asdict(),
             )
-            told = Told(following.reward, following.is_first, following.is_last, _finite(following))
+            broken = following.is_first & ~step.is_last
+            told = Told(following.reward, following.is_first, following.is_last, ~step.is_last, broken)
             return Now(following, carry, state, key), (record, told)
 
         now, (records, told) = jax.lax.scan(one, now, length=self._steps)
@@ -112,23 +128,18 @@ class CompiledLoop(Loop):
 
     def _first_now(self) -> Any:
         """All environments at the beginning of an episode."""
-        acting, stepping, key = jax.random.split(self._keys.act, 3)
+        acting, stepping, key = jax.random.split(jax.random.fold_in(self._keys.act, self.env_steps), 3)
         state, step = self._envs.reset(stepping)
         return Now(step, initial_carry(self.state.networks, self._envs.num_envs, acting), state, key)
 
 
-def _steps_at_once(config: Config) -> int:
-    """As many as all environments need to earn an update."""
+def _steps_at_once(config: Config, capacity: int) -> int:
+    """As many as all environments need to earn an update, and no more than replay holds."""
     decisions = config.replay.batch * config.replay.length / max(config.run.train_ratio, 1e-9)
-    longest = min(MOST_STEPS, config.replay.capacity // config.env.envs)
+    longest = min(MOST_STEPS, capacity // config.env.envs)
     return int(np.clip(np.ceil(decisions / config.env.envs), 1, longest))
 
 
 def _beside(flags: jax.Array, x: jax.Array) -> jax.Array:
     """(N,) with axes to broadcast beside x."""
     return flags.reshape((-1,) + (1,) * (x.ndim - 1))
-
-
-def _finite(step: Step) -> jax.Array:
-    floats = [leaf for leaf in jax.tree.leaves((step.observation, step.reward)) if leaf.dtype == jnp.float32]
-    return jnp.stack([jnp.isfinite(leaf).all() for leaf in floats]).all()

@@ -77,7 +77,7 @@ def evaluate(
     if isinstance(env, VectorEnv):
         count = env.num_envs
     settings = agent.config.env
-    mode: Literal["serial", "vector"] = "vector" if settings.mode == "vector" else "serial"
+    mode: Literal["serial", "vector"] = "vector" if settings.mode == "vector" and not exists(env) else "serial"
     with open_environments(
         env,
         count,

@@ -30,7 +30,7 @@ def inspect(env: Any, config: Config | None = None) -> None:
     config = config or for_suite(suite_of(env) if isinstance(env, str) else None, Config())
     config = replace(config, replay=replace(config.replay, home="memory"))  # that it would be counted
     mode = config.env.mode if config.env.mode == "vector" else "serial"
-    with open_environments(env, 1, mode=mode, keys=config.env.keys) as environments:
+    with open_environments(env, getattr(env, "num_envs", 1), mode=mode, keys=config.env.keys) as environments:
         spaces = environments.spaces
     learner = Learner(spaces.observation, spaces.action, config)
     networks = jax.eval_shape(learner.init, jax.random.key(0)).networks  # shapes are enough

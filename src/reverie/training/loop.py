@@ -63,6 +63,8 @@ class Loop:
         whole: False after an environment failed: the step that was broken off is not part of the run.
     """
 
+    kind = "plain"  # what is carried from step to step belongs to one kind of loop
+
     def __init__(
         self, envs: AnyEnvironments | CompiledEnvironments, config: Config, clock: Clock, folder: Path | None = None
     ) -> None:
@@ -192,6 +194,7 @@ class Loop:
             "credit": self._credit,
             "episodes": self.episodes.state(),
             "pending": self._pending is not None,
+            "loop": self.kind,
             "envs": self._envs.state() if self._now else None,
         }
 
@@ -211,7 +214,9 @@ class Loop:
         like: dict[str, Any] = {}
         if progress["pending"]:
             like["pending"] = _pending_like(self.config)
-        if progress["envs"] is not None:
+        if progress.get("loop", "plain") != self.kind:  # another env.mode: new episodes begin
+            arrays = {name: x for name, x in arrays.items() if not name.startswith("['now']")}
+        elif progress["envs"] is not None:
             like["now"] = jax.eval_shape(lambda: _without_keys(self._first_now()))
         carried = as_tree(like, arrays, "the newest checkpoint")
         self._pending = carried.get("pending")
@@ -281,7 +286,10 @@ def _capacity(config: Config) -> int:
     capacity, envs = config.replay.capacity, config.env.envs
     if config.replay.home != "device":
         return capacity
-    return min(capacity, max(2 * config.run.steps + envs, envs * (config.replay.length + 1)))
+    each = 2 * config.run.steps + 1  # where one environment might take all of the steps
+    if config.env.mode != "async":
+        each = each // envs + 1
+    return min(capacity, envs * max(each, config.replay.length + 1))
 
 
 def _template(spaces: Spaces, config: Config) -> Experience:

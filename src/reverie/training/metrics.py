@@ -60,16 +60,18 @@ class MetricsWriter:
     def __init__(self, loggers: Sequence[Logger], warn: Callable[[str], None]):
         self._loggers, self._warn = loggers, warn
         self._failing: set[str] = set()
+        self._recovered: set[str] = set()  # have taken a row since they failed
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """One row."""
         for logger in self._loggers:
-            self._try(logger, partial(logger.write, step, values))
+            if self._try(logger, partial(logger.write, step, values)):
+                self._recovered.add(logger.name)
 
     def flush(self) -> None:
         """Bring to disk what was written: before a checkpoint, after which nothing is written twice."""
         for logger in self._loggers:
-            if self._try(logger, logger.flush):
+            if self._try(logger, logger.flush) and logger.name in self._recovered:
                 self._failing.discard(logger.name)
 
     def close(self) -> None:
@@ -83,6 +85,7 @@ class MetricsWriter:
             if logger.name not in self._failing:
                 self._warn(f"metrics can't be written to {logger.name} ({error}); training goes on.")
             self._failing.add(logger.name)
+            self._recovered.discard(logger.name)
             return False
         return True
 

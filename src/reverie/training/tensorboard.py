@@ -4,9 +4,12 @@ Events are written at once: tensorboardX's own SummaryWriter hands them to a thr
 waits for it for ever.
 """
 
+import contextlib
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
@@ -14,24 +17,45 @@ from tensorboardX.proto.summary_pb2 import Summary
 
 
 class TensorBoard:
-    """One events file in the folder. What earlier files say of later steps than `resume_step` is hidden."""
+    """Events in the folder, in one file unless writing fails.
+
+    What earlier files say of later steps than `resume_step` is hidden.
+    """
 
     name = "TensorBoard"
 
     def __init__(self, folder: Path, resume_step: int | None):
         folder.mkdir(parents=True, exist_ok=True)
-        self._events = EventsWriter(str(folder / "events"))
+        self._folder, self._files = folder, 0
+        self._events: EventsWriter | None = None
         if resume_step is not None:
             start = SessionLog(status=SessionLog.START)
-            self._events.write_event(Event(wall_time=time.time(), step=resume_step + 1, session_log=start))
+            self._do(lambda events: events.write_event(_event(resume_step + 1, session_log=start)))
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """One row."""
         summary = Summary(value=[Summary.Value(tag=name, simple_value=value) for name, value in values.items()])
-        self._events.write_event(Event(wall_time=time.time(), step=step, summary=summary))
+        self._do(lambda events: events.write_event(_event(step, summary=summary)))
 
     def flush(self) -> None:
-        self._events.flush()
+        self._do(lambda events: events.flush())
 
     def close(self) -> None:
-        self._events.close()
+        self._do(lambda events: events.close())
+
+    def _do(self, what: Callable[[EventsWriter], object]) -> None:
+        """With the file. After a failure it may end in half an event, and nobody reads on: a new one begins."""
+        if self._events is None:
+            self._files += 1
+            self._events = EventsWriter(str(self._folder / "events"), f".{os.getpid()}.{self._files}")
+        try:
+            what(self._events)
+        except Exception:
+            broken, self._events = self._events, None
+            with contextlib.suppress(Exception):
+                broken.close()
+            raise
+
+
+def _event(step: int, **content: Any) -> Event:
+    return Event(wall_time=time.time(), step=step, **content)

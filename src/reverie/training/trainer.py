@@ -154,7 +154,7 @@ class Trainer:
         config, replay = self.config.replay, self.loop.replay
         on_device = config.home == "device"
         memory.check(
-            replay.capacity if on_device else min(self.config.run.steps, config.capacity),
+            replay.capacity if on_device else min(self._records(), config.capacity),
             replay.nbytes_per_record,
             config.memory,
             memory.room(
@@ -165,6 +165,12 @@ class Trainer:
             ),
             per_step=2 if on_device else 1,
         )
+
+    def _records(self) -> int:
+        """That this run makes at least; on a disk each stream has as much room as the longest, whichever that is."""
+        env = self.config.env
+        alone = env.mode == "async" and self.config.replay.home == "disk"
+        return self.config.run.steps * (env.envs if alone else 1)
 
     @property
     def agent(self) -> Agent:
@@ -333,7 +339,7 @@ class Trainer:
 def _for_existing(env: Any, config: Config) -> Config:
     """An environment that exists already is stepped alone, a VectorEnv as it is."""
     if isinstance(env, VectorEnv):
-        return replace(config, env=replace(config.env, envs=env.num_envs, mode="vector"))
+        return replace(config, env=replace(config.env, envs=env.num_envs))
     return replace(config, env=replace(config.env, envs=1))
 
 

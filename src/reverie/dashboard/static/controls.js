@@ -85,7 +85,7 @@ export class Controls {
   }
 
   showShares(part, policy, recorded) {
-    const width = policy.probs.length / count(this.features[part.name]);
+    const width = this.features[part.name].classes;
     const really = recorded === undefined ? undefined : [recorded].flat(Infinity)[part.entry];
     part.buttons.forEach(({ button, share }, value) => {
       const probability = policy.probs[part.entry * width + value] ?? 0;

@@ -32,7 +32,7 @@ const LOSSES = {
 const IMAGINED = { ret: "imagined return", val: "value", adv: "advantage", rew: "imagined reward", con: "imagined: goes on", weight: "weight", tar: "value target", slowval: "value of the slow critic" };
 const ONLY_WHEN_NOT_ZERO = ["env/restarts", "opt/skipped"];
 const COUNTED = /^(episodes$|updates$|replay\/)/; // what only grows isn't smoothed
-const PARTS = { env: "environments", act: "acting", data: "data", learn: "learning", log: "logging" };
+const PARTS = { env: "environments", act: "acting", data: "data", learn: "learning", log: "logging", eval: "evaluating" };
 
 export class Curves {
   constructor() {
@@ -58,7 +58,8 @@ export class Curves {
     try {
       await this.listRuns();
       const read = [...this.runs.values()].filter((run) => run.ticked);
-      await Promise.all(read.map((run) => this.read(run)));
+      // A run is read once at a time: two readings from one cursor would double its points.
+      await Promise.all(read.map((run) => (run.reading ??= this.read(run).finally(() => (run.reading = null)))));
       complain("");
     } catch (error) {
       complain(error.message);
