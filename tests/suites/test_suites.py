@@ -18,7 +18,7 @@ TINY = Config(
     behaviour=BehaviourConfig(imagination_length=2),
     replay=ReplayConfig(batch=2, length=4),
     env=EnvConfig(envs=2),
-    run=RunConfig(steps=30, train_ratio=1, log_every=0, dream_every=0, tensorboard=False),
+    run=RunConfig(steps=40, train_ratio=1, log_every=0, dream_every=0, tensorboard=False),
 )
 
 
