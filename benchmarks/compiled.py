@@ -48,7 +48,7 @@ def measure(settings: Settings, envs: int, compiled: bool) -> float:
     config = replace(
         config,
         model=SIZES[settings.size],
-        replay=replace(config.replay, home="device", capacity=max(100_000, 100 * envs)),
+        replay=replace(config.replay, home="device" if compiled else "memory", capacity=max(100_000, 100 * envs)),
         env=replace(config.env, envs=envs, mode="compiled" if compiled else "serial"),
         run=replace(
             config.run,
@@ -56,6 +56,7 @@ def measure(settings: Settings, envs: int, compiled: bool) -> float:
             train_ratio=settings.train_ratio,
             log_every=1.0,
             checkpoint_every=1e9,
+            dream_every=0,
             tensorboard=False,
         ),
     )

@@ -120,7 +120,15 @@ def bare_rate(env: str, mode: Mode, envs: int, seconds: float) -> float:
 def measure(settings: Settings, env: str, mode: Mode, ratio: float, envs: int) -> dict[str, float]:
     """Rates and shares of our loop."""
     config = Config()
-    run = replace(config.run, steps=10**9, train_ratio=ratio, log_every=1.0, checkpoint_every=1e9, tensorboard=False)
+    run = replace(
+        config.run,
+        steps=10**9,
+        train_ratio=ratio,
+        log_every=1.0,
+        checkpoint_every=1e9,
+        dream_every=0,
+        tensorboard=False,
+    )
     config = replace(config, model=SIZES[settings.size], run=run, env=replace(config.env, envs=envs, mode=mode))
     begun: list[float] = []
 

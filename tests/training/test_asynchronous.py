@@ -90,7 +90,7 @@ class Quick(Counting):
 def test_streams_of_a_vector_environment_are_whole(mode):
     env = SyncVectorEnv([Quick] * 3, autoreset_mode=mode)
     trainer = Trainer(env, TINY, quiet=True)
-    assert (trainer.config.env.mode, trainer.config.env.envs) == ("vector", 3)
+    assert (trainer.config.env.mode, trainer.config.env.envs) == ("auto", 3)
     trainer.run()
     trainer.close()
     assert_whole(trainer)

@@ -339,7 +339,7 @@ class Trainer:
 def _for_existing(env: Any, config: Config) -> Config:
     """An environment that exists already is stepped alone, a VectorEnv as it is."""
     if isinstance(env, VectorEnv):
-        return replace(config, env=replace(config.env, envs=env.num_envs))
+        return replace(config, env=replace(config.env, envs=env.num_envs, mode="auto"))  # how, is its own affair
     return replace(config, env=replace(config.env, envs=1))
 
 
