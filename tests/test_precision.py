@@ -13,6 +13,7 @@ from reverie.experience import Experience
 from reverie.learner import Learner
 from reverie.spaces import Continuous, Discrete, Image
 
+pytestmark = pytest.mark.slow  # compiles the whole loss twice
 B, T = 3, 5
 MODEL = ModelConfig(deter=64, hidden=32, classes=4, depth=2, units=32, groups=8, blocks=4)
 OBSERVATIONS = {"image": Image((48, 48, 3)), "vector": Continuous((3,))}

@@ -407,7 +407,7 @@ def contents(folder) -> dict[str, str]:
     return {name: file.digest for name, file in checkpoint.files.items()} | {"meta": str(checkpoint.meta)}
 
 
-@pytest.mark.parametrize("cuts", [(100,), (17, 40, 41, 130)])
+@pytest.mark.parametrize("cuts", [pytest.param((100,), marks=pytest.mark.slow), (17, 40, 41, 130)])
 def test_a_run_in_pieces_equals_one_in_a_piece_bit_for_bit(tmp_path, cuts):
     """Parameters, optimiser, replay with its latents, counters, and where the environments stand."""
     train(Walk, TINY, steps=160, logdir=tmp_path / "whole", quiet=True)

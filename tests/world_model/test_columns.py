@@ -31,7 +31,9 @@ def shaken(tree, key):
     )
 
 
-@pytest.mark.parametrize("key", [None, jax.random.key(3)], ids=["modes", "samples"])
+@pytest.mark.parametrize(
+    "key", [pytest.param(None, marks=pytest.mark.slow), jax.random.key(3)], ids=["modes", "samples"]
+)
 def test_imagined_trajectories_agree(key):
     learner = small()
     networks = shaken(learner.init(jax.random.key(0)).networks, jax.random.key(1))
