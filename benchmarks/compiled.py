@@ -71,7 +71,8 @@ def measure(settings: Settings, envs: int, compiled: bool) -> float:
         train(settings.env, config, logdir=folder, quiet=True, until=enough)
         lines = map(json.loads, (Path(folder) / "metrics.jsonl").read_text().splitlines())
         rows = [row for row in lines if "rate/env_steps" in row and (row["updates"] > 2 or settings.train_ratio == 0)]
-    return float(np.mean([row["rate/env_steps"] for row in rows[1:-1]]))
+    counted = rows[1:-1] or rows[1:] or rows  # the first holds compiling; a program of many steps may fill few rows
+    return float(np.mean([row["rate/env_steps"] for row in counted]))
 
 
 if __name__ == "__main__":

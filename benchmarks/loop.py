@@ -129,7 +129,13 @@ def measure(settings: Settings, env: str, mode: Mode, ratio: float, envs: int) -
         dream_every=0,
         tensorboard=False,
     )
-    config = replace(config, model=SIZES[settings.size], run=run, env=replace(config.env, envs=envs, mode=mode))
+    config = replace(
+        config,
+        model=SIZES[settings.size],
+        replay=replace(config.replay, capacity=200_000),  # of a run without an end
+        run=run,
+        env=replace(config.env, envs=envs, mode=mode),
+    )
     begun: list[float] = []
 
     def enough(trainer: Any) -> bool:

@@ -264,14 +264,15 @@ class Suites:
         from reverie.envs.suites import SUITES, missing
 
         table = Table(box=None, pad_edge=False)
-        for column in ("example", "install"):
+        for column in ("example", "extra"):
             table.add_column(column, no_wrap=True)
         table.add_column("what")
         table.add_row("CartPole-v1", "installed", "whatever is registered with Gymnasium")
         for name, suite in SUITES.items():
-            how = f"pip install 'reverie[{suite.extra}]'" if missing(name) else "installed"
-            table.add_row(suite.example, Text(how), suite.about)
-        Console(soft_wrap=True).print(table)
+            table.add_row(suite.example, suite.extra if missing(name) else "installed", suite.about)
+        console = Console(soft_wrap=True)
+        console.print(table)
+        console.print(Text("\nInstall what is missing by its extra: pip install 'reverie[EXTRA]'"))
 
 
 @dataclass(frozen=True)
