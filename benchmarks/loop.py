@@ -146,7 +146,8 @@ def measure(settings: Settings, env: str, mode: Mode, ratio: float, envs: int) -
     with tempfile.TemporaryDirectory() as folder:
         train(ENVS[env], config, logdir=folder, quiet=True, until=enough)
         lines = map(json.loads, (Path(folder) / "metrics.jsonl").read_text().splitlines())
-        rows = [row for row in lines if "rate/updates" in row and (row["updates"] > 2 or ratio == 0)][1:-1]
+        rows = [row for row in lines if "rate/updates" in row and (row["updates"] > 2 or ratio == 0)]
+    rows = rows[1:-1] or rows  # the first holds compiling, the last is short
     mean = lambda name: float(np.mean([row[name] for row in rows]))  # noqa: E731
     shares = {f"{part} share": mean(f"time/{part}") for part in PARTS if part != "eval"}
     return {
