@@ -153,7 +153,7 @@ class Replay:
 
     def cut_off(self) -> None:
         """Marks the newest records as the last of their episodes, before others that `extend` brings. See `add`."""
-        self._streams.cut_off()
+        self._streams.cut_off(np.ones(self._num_envs, bool))
 
     def extend(self, records: Experience) -> None:
         """Appends several records to each stream, leaves (N, time, ...), which go on from those that are held.

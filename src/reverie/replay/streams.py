@@ -53,17 +53,13 @@ class Streams(ABC):
 
         Where it begins an episode, the record before is marked as the last of its own.
         """
-        cut_off = which & record.is_first & (self.held > 0)
-        if cut_off.any():
-            slots = self._slots(self.count - 1, cut_off)
-            self._end(slots)
-            self._touch(slots, RECORDS)
+        self.cut_off(which & record.is_first)
         self.write(self.count[:, None], which[:, None], jax.tree.map(lambda leaf: leaf[:, None], record))
         self.advance(self.count + which)
 
-    def cut_off(self) -> None:
-        """Marks the newest record of each stream as the last of its episode."""
-        there = self.held > 0
+    def cut_off(self, which: np.ndarray) -> None:
+        """Marks the newest record of the streams of `which`, (N,) bool, as the last of its episode."""
+        there = which & (self.held > 0)
         if there.any():
             slots = self._slots(self.count - 1, there)
             self._end(slots)
