@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from reverie.config import Config
+from reverie.config import Config, ModelConfig
 from reverie.experience import Experience
 from reverie.learner import Learner
 from reverie.presets import SIZES
@@ -27,7 +27,9 @@ Input = Literal["vector", "pixels", "both"]
 Dtype = Literal["auto", "float32", "bfloat16"]
 
 
-def workload(size: Size, inputs: Input, dtype: Dtype = "auto", batch: int = 16, length: int = 64) -> Any:
+def workload(
+    size: Size | ModelConfig, inputs: Input, dtype: Dtype = "auto", batch: int = 16, length: int = 64
+) -> tuple[Learner, Experience]:
     """A learner and a random batch for it: 24 numbers and 6 continuous actions, or 64×64×3 images and 17 discrete."""
     rng = np.random.default_rng(0)
     shape = (batch, length + 1)
@@ -47,7 +49,7 @@ def workload(size: Size, inputs: Input, dtype: Dtype = "auto", batch: int = 16, 
     config = Config()
     config = replace(
         config,
-        model=replace(SIZES[size], compute_dtype=dtype),
+        model=replace(SIZES[size] if isinstance(size, str) else size, compute_dtype=dtype),
         replay=replace(config.replay, batch=batch, length=length),
     )
     flags = np.zeros(shape, bool)

@@ -1,5 +1,7 @@
 """Columns and rows are two layouts of one function: the same keys give the same numbers."""
 
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -11,7 +13,8 @@ from reverie.learner import Learner
 from reverie.learner.imagined import look_ahead
 from reverie.nn import BlockLinear, columns, textbook
 from reverie.spaces import Continuous, Discrete
-from reverie.world_model import Latent
+from reverie.world_model import RSSM, Latent
+from reverie.world_model import columns as model_columns
 
 ACTIONS = {"force": Continuous((2,)), "move": Discrete((), 4)}
 
@@ -50,6 +53,37 @@ def test_imagined_trajectories_agree(key):
     with textbook():
         expected = eqx.filter_jit(eqx.filter_value_and_grad(judged, has_aux=True))(networks)
     assert expected[0][1][0]["move"].shape == (6, 6)
+    for x, y in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(x, y, rtol=2e-4, atol=2e-5 * max(1.0, float(jnp.abs(y).max())))
+
+
+@pytest.mark.parametrize(
+    "key", [pytest.param(None, marks=pytest.mark.slow), jax.random.key(3)], ids=["modes", "samples"]
+)
+def test_filtered_sequences_agree(key):
+    """Values and all gradients, with an episode that begins in the middle of a sequence."""
+    rssm = shaken(small().init(jax.random.key(0)).networks, jax.random.key(1)).world_model.rssm
+    batch, steps = 3, 7
+    keys = jax.random.split(jax.random.key(5), 8)
+    latent = Latent(
+        jnp.tanh(jax.random.normal(keys[0], (batch, 32))),
+        jax.nn.one_hot(jax.random.randint(keys[1], (batch, 4), 0, 6), 6),
+    )
+    embedding = jax.random.normal(keys[2], (batch, steps, 16))
+    action = jax.random.normal(keys[3], (batch, steps, 6))
+    is_first = jnp.zeros((batch, steps), bool).at[1, 3].set(True).at[2, 0].set(True)
+
+    def judged(observe, rssm, latent, embedding, action):
+        states, logits = observe(rssm, latent, embedding, action, is_first, key)
+        outputs = states.deter, states.stoch, logits
+        weights = [jax.random.normal(k, x.shape) for k, x in zip(keys[5:], outputs, strict=True)]
+        return sum((w * x).sum() for w, x in zip(weights, outputs, strict=True)), outputs
+
+    of = lambda f: eqx.filter_jit(jax.value_and_grad(partial(judged, f), (0, 1, 2, 3), has_aux=True))(  # noqa: E731
+        rssm, latent, embedding, action
+    )
+    actual, expected = of(model_columns.observe), of(RSSM.observe)
+    assert expected[0][1][0].shape == (batch, steps, 32)
     for x, y in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(x, y, rtol=2e-4, atol=2e-5 * max(1.0, float(jnp.abs(y).max())))
 

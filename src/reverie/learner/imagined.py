@@ -132,5 +132,8 @@ def _in_columns(
         return _stop(outlook.policy).sample(key), outlook
 
     noise = model_columns.noise(model.rssm, keys[1], starts.deter.shape[0])
-    step = partial(model_columns.imagine, model)
+
+    def step(state: model_columns.LatentColumns, action: Action, uniform: Array | None) -> model_columns.LatentColumns:
+        return model_columns.imagine(model.rssm, state, model.encode_actions(action), uniform)
+
     return imagine(step, act, model_columns.LatentColumns.of(starts), horizon, keys[0], noise)

@@ -29,14 +29,20 @@ def block_linear(
     layer: BlockLinear, x: Float[Array, "inputs n"], shared: Float[Array, "shared n"] | None = None
 ) -> Float[Array, "outputs n"]:
     """Every block's own slice of x, and all of `shared`, as `BlockLinear` does it."""
-    blocks, _, width = layer.weight.shape
-    x = x.astype(layer.weight.dtype).reshape((blocks, -1, x.shape[-1]))
-    own = x.shape[1]
+    own, dense = split(layer, x.shape[0])
+    x = x.astype(own.dtype).reshape((own.shape[0], -1, x.shape[-1]))
     # The weight comes first in the product, so that its result is (blocks, width, N) as it falls.
-    y = (jnp.swapaxes(layer.weight[:, :own], 1, 2) @ x).reshape((blocks * width, -1))
+    y = (own @ x).reshape((-1, x.shape[-1]))
     if shared is not None:
-        y = y + jnp.moveaxis(layer.weight[:, own:], 0, 1).reshape((shared.shape[0], -1)).T @ shared
+        y = y + dense @ shared
     return y + layer.bias[:, None]
+
+
+def split(layer: BlockLinear, inputs: int) -> tuple[Float[Array, "blocks width own"], Float[Array, "outputs shared"]]:
+    """The weights of a block layer with so many inputs in blocks: for each block's slice, and for what all share."""
+    own = layer.weight[:, : inputs // layer.weight.shape[0]]
+    dense = layer.weight[:, own.shape[1] :]
+    return jnp.swapaxes(own, 1, 2), jnp.moveaxis(dense, 0, 1).reshape((dense.shape[1], layer.bias.shape[0])).T
 
 
 def rms_norm(layer: RMSNorm, x: Float[Array, "features n"]) -> Float[Array, "features n"]:
@@ -46,9 +52,14 @@ def rms_norm(layer: RMSNorm, x: Float[Array, "features n"]) -> Float[Array, "fea
     return (wide * inverse * layer.scale.astype(jnp.float32)[:, None]).astype(x.dtype)
 
 
+def finish(layer: RMSNorm, pre: Float[Array, "features n"]) -> Float[Array, "features n"]:
+    """RMSNorm and SiLU of a linear output that was computed elsewhere."""
+    return jax.nn.silu(rms_norm(layer, pre))
+
+
 def trunk_layer(layer: TrunkLayer, x: Float[Array, "inputs n"]) -> Float[Array, "outputs n"]:
     """Linear, RMSNorm, SiLU."""
-    return jax.nn.silu(rms_norm(layer.norm, linear(layer.linear, x)))
+    return finish(layer.norm, linear(layer.linear, x))
 
 
 def trunks(trunks: Sequence[Trunk], x: Float[Array, "inputs n"]) -> list[Float[Array, "units n"]]:
@@ -60,7 +71,7 @@ def trunks(trunks: Sequence[Trunk], x: Float[Array, "inputs n"]) -> list[Float[A
     ends = list(accumulate(layer.linear.bias.shape[0] for layer in first))
     outputs = []
     for trunk, part in zip(trunks, jnp.split(y, ends[:-1]), strict=True):
-        part = jax.nn.silu(rms_norm(trunk.layers[0].norm, part))
+        part = finish(trunk.layers[0].norm, part)
         for layer in trunk.layers[1:]:
             part = trunk_layer(layer, part)
         outputs.append(part)

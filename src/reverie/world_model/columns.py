@@ -1,23 +1,21 @@
-"""Imagination in columns (features, N): what `RSSM.imagine` and the heads compute, in the layout that a CPU likes.
+"""The recurrence in columns (features, N): what `RSSM` and the heads compute, in the layout that a CPU likes.
 
-The state stays in this layout through a whole rollout: the deterministic part is never transposed. The same keys give
-the same samples as the textbook form in `rssm.py`, and tests hold the two together. There are no gradients of the
-samples here: imagined states are data to everyone who learns from them.
+The state stays in this layout through all steps: the deterministic part is never transposed. The same keys give
+the same samples as the textbook form in `rssm.py`, and tests hold the two together.
 
-May import: `nn`, `distributions` and the world model beside it.
+May import: `nn`, `distributions`, `rssm` and the heads.
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray
 
 from reverie.distributions import Bernoulli, Categorical, TwoHot
 from reverie.nn import columns
+from reverie.nn.deferred import Affine, Apply, recurrence
 from reverie.world_model.heads import ContinueHead, RewardHead
-from reverie.world_model.model import WorldModel
 from reverie.world_model.rssm import RSSM, Latent
 
 
@@ -42,20 +40,81 @@ def noise(rssm: RSSM, keys: Key[Array, " steps"] | None, starts: int) -> Float[A
     """What `imagine` draws with, for all steps at once: the numbers that rows would draw, each step from its key."""
     if keys is None:
         return None
-    uniform = jax.vmap(lambda key: jax.random.uniform(key, (starts, rssm.groups)))(keys)
-    return jnp.swapaxes(uniform, 1, 2)
+    return _swap(jax.vmap(lambda key: jax.random.uniform(key, (starts, rssm.groups)))(keys))
 
 
 def imagine(
-    model: WorldModel, state: LatentColumns, action: Mapping[str, Array], uniform: Float[Array, "groups n"] | None
+    rssm: RSSM, state: LatentColumns, action: Float[Array, "n actions"], uniform: Float[Array, "groups n"] | None
 ) -> LatentColumns:
-    """One step with an action (N, …) but without an observation: the next state, its stoch drawn from the prior."""
-    rssm = model.rssm
-    deter = _sequence(rssm, state, model.encode_actions(action))
+    """`RSSM.imagine` without gradient: imagined states are data to everyone who learns from them."""
+    deter = _sequence(rssm, state, action)
     logits = columns.linear(rssm.prior_out, columns.trunk(rssm.prior_trunk, deter))
-    prior = Categorical(logits.reshape((rssm.groups, rssm.classes, -1)), rssm.unimix, axis=1)
+    prior = _categorical(rssm, logits)
     sample = prior.mode() if uniform is None else prior.pick(uniform)
     return LatentColumns(deter, jax.nn.one_hot(sample, rssm.classes, axis=1, dtype=deter.dtype).reshape(logits.shape))
+
+
+def observe(
+    rssm: RSSM,
+    latent: Latent,
+    embedding: Float[Array, "b t embedding"],
+    action: Float[Array, "b t actions"],
+    is_first: Bool[Array, "b t"],
+    key: PRNGKeyArray | None,
+) -> tuple[Latent, Float[Array, "b t groups classes"]]:
+    """`RSSM.observe`, with the gradient of the recurrence's weights computed after its last step.
+
+    A step has six products. Two layers read the new deter, the posterior's at once and the sequence model's in the
+    next step: one product gives both, and what it gives the sequence model is part of the state.
+    """
+    deter, (blocks, _, _) = latent.deter.shape[-1], rssm.gates.weight.shape
+    enter, posterior = rssm.deter_in.linear, rssm.posterior_trunk.linear
+    units = enter.bias.shape[0]
+    own, shared = columns.split(rssm.hidden, deter)
+    maps = {
+        "stoch": Affine(rssm.stoch_in.linear.weight.T, rssm.stoch_in.linear.bias),
+        "own": Affine(own),
+        "shared": Affine(shared[:, : 2 * units]),
+        "gates": Affine(jnp.swapaxes(rssm.gates.weight, 1, 2), rssm.gates.bias.reshape((blocks, -1))),
+        "deter": Affine(jnp.concatenate([enter.weight, posterior.weight[:deter]], axis=1).T),
+        "logits": Affine(rssm.posterior_out.weight.T, rssm.posterior_out.bias),
+    }
+    # The two trunks that enter the sequence model are normalised together: every kernel of a step counts.
+    entering = jax.tree.map(lambda *x: jnp.stack(x), rssm.deter_in.norm, rssm.stoch_in.norm)
+    norms = (entering, rssm.hidden_norm, rssm.posterior_trunk.norm)
+
+    def step(apply: Apply, others: tuple[Any, ...], state: tuple[Array, ...], now: tuple[Any, ...]) -> Any:
+        (entering, hidden_norm, posterior_norm), bias = others
+        (deter, stoch, read), (from_action, from_embedding, keep, uniform) = state, now
+        deter, stoch, read = deter * keep, stoch * keep, read * keep
+        pre = jnp.stack([read + bias[:, None], apply("stoch", stoch)])
+        entered = jax.vmap(columns.finish)(entering, pre)
+        hidden = apply("shared", entered.reshape((-1, keep.shape[1]))) + from_action
+        hidden = hidden + apply("own", deter.reshape((blocks, -1, keep.shape[1]))).reshape(hidden.shape)
+        hidden = columns.finish(hidden_norm, hidden)
+        deter = _memory(apply("gates", hidden.reshape((blocks, -1, keep.shape[1]))), deter)
+        read, pre = jnp.split(apply("deter", deter), [units])
+        logits = apply("logits", columns.finish(posterior_norm, pre + from_embedding))
+        belief = _categorical(rssm, logits)
+        sample = belief.mode() if uniform is None else belief.pick(uniform)
+        stoch = belief.straight_through(sample).astype(deter.dtype).reshape(stoch.shape)
+        return (deter, stoch, read), (deter, stoch, logits)
+
+    dtype = enter.weight.dtype
+    start = LatentColumns.of(Latent(latent.deter.astype(dtype), latent.stoch.astype(dtype)))
+    from_action = rssm.action_in(action * ~is_first[..., None]) @ shared[:, 2 * units :].T
+    from_action = from_action + rssm.hidden.bias[None, None]
+    from_embedding = posterior.share(embedding, start=deter) + posterior.bias[None, None]
+    inputs = (
+        *(jnp.transpose(x, (1, 2, 0)) for x in (from_action, from_embedding)),
+        (~is_first).T[:, None].astype(dtype),
+        None if key is None else _swap(jax.random.uniform(key, (*is_first.shape[::-1], rssm.groups))),
+    )
+    state = (*start, enter.weight.T @ start.deter)
+    outputs = recurrence(step, maps, (norms, enter.bias), state, inputs)
+    deters, stochs, logits = (jnp.transpose(x, (2, 0, 1)) for x in outputs)
+    groups = (*is_first.shape, rssm.groups, rssm.classes)
+    return Latent(deters, stochs.reshape(groups)), logits.reshape(groups)
 
 
 def reward(head: RewardHead, x: Float[Array, "units n"]) -> TwoHot:
@@ -76,9 +135,21 @@ def _sequence(rssm: RSSM, state: LatentColumns, action: Float[Array, "n actions"
     ]
     hidden = columns.block_linear(rssm.hidden, state.deter, shared=jnp.concatenate(inputs, axis=0))
     gates = columns.block_linear(rssm.gates, jax.nn.silu(columns.rms_norm(rssm.hidden_norm, hidden)))
-    # Per block, the rows are reset, candidate and update: slices, where rows of features would be copied.
-    split = gates.reshape((rssm.gates.weight.shape[0], 3, -1, gates.shape[-1]))
-    reset, candidate, update = (split[:, i].reshape(state.deter.shape) for i in range(3))
+    return _memory(gates.reshape((rssm.gates.weight.shape[0], -1, gates.shape[-1])), state.deter)
+
+
+def _memory(gates: Float[Array, "blocks rows n"], deter: Float[Array, "deter n"]) -> Float[Array, "deter n"]:
+    """The new deter. Per block, the rows are reset, candidate and update: slices, where features would be copied."""
+    parts = gates.reshape((gates.shape[0], 3, -1, gates.shape[-1]))
+    reset, candidate, update = (parts[:, i].reshape(deter.shape) for i in range(3))
     candidate = jnp.tanh(jax.nn.sigmoid(reset) * candidate)
     update = jax.nn.sigmoid(update - 1)
-    return update * candidate + (1 - update) * state.deter.astype(gates.dtype)
+    return update * candidate + (1 - update) * deter.astype(gates.dtype)
+
+
+def _categorical(rssm: RSSM, logits: Float[Array, "stoch n"]) -> Categorical:
+    return Categorical(logits.reshape((rssm.groups, rssm.classes, -1)), rssm.unimix, axis=1)
+
+
+def _swap(x: Float[Array, "steps n groups"]) -> Float[Array, "steps groups n"]:
+    return jnp.swapaxes(x, 1, 2)
