@@ -51,7 +51,6 @@ class Loop:
     """Environments, replay and learner, a step of the environments at a time.
 
     Attributes:
-        state: parameters, optimiser and the rest that an update changes.
         agent: acts with the newest parameters.
         replay: the experience.
         env_steps: decisions taken so far, by all environments together.
@@ -75,8 +74,9 @@ class Loop:
         learner = Learner(envs.spaces.observation, envs.spaces.action, config)
         self._dtype = learner.dtype
         self._update = jax.jit(partial(_update, learner, self._keys.update), donate_argnums=0)
-        self.state: LearnerState = jax.jit(learner.init)(self._keys.init)
-        self.agent = Agent(envs.spaces, config, networks=self.state.networks)
+        state = jax.jit(learner.init)(self._keys.init)
+        self.agent = Agent(envs.spaces, config, networks=state.networks)
+        self.state = state
         self.replay = empty_replay(envs.spaces, config, folder)
         self.episodes = Episodes(envs.num_envs)
         self.env_steps, self.updates, self.skipped = 0, 0, 0
@@ -85,6 +85,18 @@ class Loop:
         self._credit = 0.0  # updates that are due, and a fraction
         self._pending: Pending | None = None
         self._now: Any = None  # (Step, Carry): what was seen last, and what acting remembers of before
+
+    @property
+    def state(self) -> LearnerState:
+        """Parameters, optimiser and the rest that an update changes."""
+        return self._state
+
+    @state.setter
+    def state(self, state: LearnerState) -> None:
+        self._state = state
+        self.agent.networks = state.networks  # those before were given away
+        # Taken apart once per update: at every step, that would be a third of the time to act.
+        self._parameters, self._structure = jax.tree.flatten(state.networks)
 
     @property
     def whole(self) -> bool:
@@ -133,10 +145,9 @@ class Loop:
 
     def _act(self, step: Step, ready: np.ndarray, carry: Carry) -> tuple[Carry, dict[str, jax.Array], Latents]:
         """For all environments, so that one program serves any number of ready ones; of these alone it counts."""
-        before = carry
-        carry = policy_step(self.state.networks, step.observation, step.is_first, carry, dtype=self._dtype)
-        carry = carry if ready.all() else keep_rows(ready, carry, before)
-        return carry, carry.action, stored_latents(carry.latent.deter, jnp.argmax(carry.latent.stoch, -1))
+        rows = None if ready.all() else ready
+        given = self._parameters, step.observation, step.is_first, carry, rows
+        return _act(*given, structure=self._structure, dtype=self._dtype)
 
     def _record(self, step: Step, ready: np.ndarray, action: dict[str, np.ndarray], latents: Latents) -> None:
         """The step and the action taken in it; zeros at the last step, where none is executed."""
@@ -162,7 +173,6 @@ class Loop:
                 batch = jax.device_put(sample.experience)
             with self.clock.measure("learn"):
                 self.state, output = self._update(self.state, batch)
-                self.agent.networks = self.state.networks  # those before are given away
                 jax.block_until_ready(self._pending)
             self._write_back()
             skipped = max(skipped, self.skipped)
@@ -208,7 +218,6 @@ class Loop:
     def restore(self, state: LearnerState, progress: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         """Go on from what was saved; the replay has been filled."""
         self.state = jax.device_put(state)
-        self.agent.networks = self.state.networks
         self.env_steps, self.updates, self._credit = progress["env_steps"], progress["updates"], progress["credit"]
         self.episodes.restore(progress["episodes"])
         like: dict[str, Any] = {}
@@ -260,6 +269,24 @@ def _update(
     """The update with its key made from the count of updates, so that a continued run draws the same numbers."""
     state, output = learner.update(state, batch, jax.random.fold_in(key, state.updates))
     return state, output._replace(latents=stored_latents(*output.latents))
+
+
+@partial(jax.jit, static_argnames=("structure", "dtype"))
+def _act(
+    parameters: list[jax.Array],
+    observation: dict[str, jax.Array],
+    is_first: jax.Array,
+    carry: Carry,
+    ready: jax.Array | None,
+    *,
+    structure: Any,
+    dtype: Any,
+) -> tuple[Carry, dict[str, jax.Array], Latents]:
+    """The new carry, of the rows that are `ready` (None: of all), with its action and what replay keeps of it."""
+    before, networks = carry, jax.tree.unflatten(structure, parameters)
+    carry = policy_step(networks, observation, is_first, carry, dtype=dtype)
+    carry = carry if ready is None else keep_rows(ready, carry, before)
+    return carry, carry.action, stored_latents(carry.latent.deter, jnp.argmax(carry.latent.stoch, -1))
 
 
 @jax.jit
