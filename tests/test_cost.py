@@ -45,13 +45,14 @@ def program() -> str:
 
 
 def test_kernels_of_a_step(program):
-    """Of the two loops over the sequence and the two over imagination, in the order forward, backward."""
+    """Of filtering and of imagination, forward and backward together; a tenth is left to other versions of XLA."""
     if jax.default_backend() != "cpu":
-        pytest.skip("counts kernels of a CPU's program")
+        pytest.skip("counts the kernels of a CPU's program")
     counts = kernels(program)
-    assert [len(counts[steps]) for steps in (LENGTH, HORIZON + 1)] == [2, 2]
-    print(counts)
-    assert sorted(counts[LENGTH]) <= [0, 0]
+    filtering, imagination = counts[LENGTH], counts[HORIZON + 1]
+    assert (len(filtering), len(imagination)) == (2, 2)
+    assert sum(filtering) <= 1.1 * 121
+    assert sum(imagination) <= 1.1 * 225
 
 
 def test_nothing_goes_through_the_host(program):
