@@ -28,7 +28,7 @@ from benchmarks.common import (
     workload,
 )
 from reverie.learner import Learner
-from reverie.nn import textbook
+from reverie.nn import compiler_options, textbook
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,9 @@ def _measure(case: dict[str, Any], profile: Path | None) -> dict[str, Any]:
     start = time.perf_counter()
     learner, batch = workload(case["size"], case["input"], case["dtype"], case["batch"], case["length"])
     key = jax.random.key(1)
-    state = jax.jit(learner.init)(jax.random.key(0))
-    compiled = jax.jit(learner.update, donate_argnums=0).lower(state, batch, key).compile()
+    state = learner.fresh(jax.random.key(0))
+    compiled = jax.jit(learner.update, donate_argnums=0, compiler_options=compiler_options())
+    compiled = compiled.lower(state, batch, key).compile()
 
     def update() -> Any:
         nonlocal state

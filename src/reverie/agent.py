@@ -107,7 +107,7 @@ class Agent:
         self.config = config or Config()
         if networks is None:
             learner = Learner(spaces.observation, spaces.action, self.config)
-            networks = jax.jit(learner.init)(Keys.of(self.config.seed).init).networks
+            networks = learner.fresh(Keys.of(self.config.seed).init).networks
         self.networks = networks
         # What is only predicted need not be there when it acts.
         self._seen = Spaces(choose(spaces.observation_space, self.config.model.encoder_keys), spaces.action_space)

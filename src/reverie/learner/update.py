@@ -14,7 +14,7 @@ from reverie.config import Config
 from reverie.experience import Experience
 from reverie.learner.imagined import learn_from_imagination
 from reverie.learner.networks import Networks, compute_dtype
-from reverie.nn import compute_cast
+from reverie.nn import compiler_options, compute_cast
 from reverie.ops import ReturnScale
 from reverie.optim import laprop
 from reverie.spaces import Continuous, Discrete, Feature
@@ -82,6 +82,10 @@ class Learner:
         return LearnerState(
             networks, slow_critic, self.optimizer.init(networks), ReturnScale.initial(), jnp.zeros((), jnp.int32)
         )
+
+    def fresh(self, key: PRNGKeyArray) -> LearnerState:
+        """`init`, compiled."""
+        return jax.jit(self.init, compiler_options=compiler_options(once=True))(key)
 
     def update(
         self, state: LearnerState, batch: Experience, key: PRNGKeyArray | None

@@ -5,7 +5,7 @@ from reverie.nn.block_linear import BlockLinear
 from reverie.nn.conv import Conv, UpsampleConv, map_frames, max_pool
 from reverie.nn.linear import Linear
 from reverie.nn.norm import RMSNorm
-from reverie.nn.platform import textbook, tuned_for_cpu
+from reverie.nn.platform import compiler_options, textbook, tuned_for_cpu
 from reverie.nn.precision import compute_cast
 from reverie.nn.trunk import Trunk, TrunkLayer
 
@@ -18,6 +18,7 @@ __all__ = [
     "TrunkLayer",
     "UpsampleConv",
     "columns",
+    "compiler_options",
     "compute_cast",
     "deferred",
     "map_frames",

@@ -24,6 +24,7 @@ from reverie.envs import AnyEnvironments
 from reverie.envs.compiled import CompiledEnvironments
 from reverie.experience import Experience, Step
 from reverie.learner import Latents, Learner, LearnerState, UpdateOutput
+from reverie.nn import compiler_options
 from reverie.replay import Replay, Rows
 from reverie.spaces import Spaces
 from reverie.storage import as_tree
@@ -73,8 +74,10 @@ class Loop:
         self._keys = Keys.of(config.seed)
         learner = Learner(envs.spaces.observation, envs.spaces.action, config)
         self._dtype = learner.dtype
-        self._update = jax.jit(partial(_update, learner, self._keys.update), donate_argnums=0)
-        state = jax.jit(learner.init)(self._keys.init)
+        self._update = jax.jit(
+            partial(_update, learner, self._keys.update), donate_argnums=0, compiler_options=compiler_options()
+        )
+        state = learner.fresh(self._keys.init)
         self.agent = Agent(envs.spaces, config, networks=state.networks)
         self.state = state
         self.replay = empty_replay(envs.spaces, config, folder)
