@@ -21,6 +21,7 @@ from typing import Any
 import jax
 import tyro
 
+import reverie.nn
 from benchmarks.common import Dtype, Input, Size, milliseconds, peak_gflops, quartiles, report, spread, workload
 
 ROOT = Path(__file__).parent.parent
@@ -133,7 +134,9 @@ def compiled(part: str, *load: Any) -> Any:
         function, arguments = jax.grad(error), (model, latent, images)
     else:
         function, arguments = getattr(learner, part), (state, batch, key)
-    executable = jax.jit(function).lower(*arguments).compile()
+    # A commit from before this function compiles as it did then.
+    options = getattr(reverie.nn, "compiler_options", dict)()
+    executable = jax.jit(function, compiler_options=options).lower(*arguments).compile()
     return lambda: executable(*arguments)
 
 

@@ -21,6 +21,7 @@ import tyro
 from benchmarks.common import Input, quartiles, report, workload
 from reverie.config import Config
 from reverie.experience import Experience
+from reverie.nn import compiler_options
 from reverie.replay import Home, Replay
 
 
@@ -72,7 +73,8 @@ def main(settings: Settings) -> None:
 
 def an_update() -> Callable[[], Any]:
     learner, batch = workload("size1m", "vector")
-    state, update = jax.jit(learner.init)(jax.random.key(0)), jax.jit(learner.update)
+    state = learner.fresh(jax.random.key(0))
+    update = jax.jit(learner.update, compiler_options=compiler_options())
     once = partial(update, state, batch, jax.random.key(0))
     jax.block_until_ready(once())
     return once

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.common import gflop, workload
 from reverie.config import Config, ModelConfig
-from reverie.nn import textbook
+from reverie.nn import compiler_options, textbook
 
 LENGTH, HORIZON = 24, Config().behaviour.imagination_length
 MODEL = ModelConfig(deter=32, hidden=16, groups=4, classes=4, blocks=4, units=16, depth=2, compute_dtype="float32")
@@ -41,7 +41,8 @@ def program() -> str:
     """A small update as XLA runs it."""
     learner, batch = workload(MODEL, "vector", batch=2, length=LENGTH)
     state = jax.eval_shape(learner.init, jax.random.key(0))
-    return jax.jit(learner.update, donate_argnums=0).lower(state, batch, jax.random.key(1)).compile().as_text()
+    update = jax.jit(learner.update, donate_argnums=0, compiler_options=compiler_options())
+    return update.lower(state, batch, jax.random.key(1)).compile().as_text()
 
 
 def test_kernels_of_a_step(program):

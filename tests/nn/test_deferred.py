@@ -4,6 +4,7 @@ import jax
 import jax.extend
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from reverie.nn.deferred import Affine, recurrence
 
@@ -33,24 +34,39 @@ def weighted(outputs):
     return sum(jnp.sum(x * jnp.arange(x.size).reshape(x.shape)) for x in outputs)
 
 
-def test_values_and_gradients_are_those_of_the_scan():
-    given = arguments()
+@pytest.mark.parametrize(("dtype", "digits"), [(jnp.float32, 1e-5), (jnp.bfloat16, 5e-2)])
+def test_values_and_gradients_are_those_of_the_scan(dtype, digits):
+    given = jax.tree.map(lambda x: x.astype(dtype), arguments())
     of = lambda f: jax.value_and_grad(lambda *x: weighted(f(*x)), argnums=(0, 1, 2, 3))(*given)  # noqa: E731
     actual, expected = of(lambda *x: recurrence(step, *x)), of(plain)
     assert expected[1][0]["dense"].bias is None
     for x, y in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
-        assert float(jnp.abs(y).max()) > 0
-        np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5 * float(jnp.abs(y).max()))
+        assert x.dtype == y.dtype
+        x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+        assert np.abs(y).max() > 0
+        np.testing.assert_allclose(x, y, atol=digits * np.abs(y).max())
 
 
 def test_no_step_adds_to_the_gradient_of_a_weight():
-    """In the gradient's program, no loop carries an array of a weight's shape that it adds to."""
+    """In the gradient's program, no loop adds arrays of a weight's shape, as the plain scan's does."""
     given = arguments()
     gradient = jax.make_jaxpr(jax.grad(lambda *x: weighted(recurrence(step, *x))))(*given)
     plainly = jax.make_jaxpr(jax.grad(lambda *x: weighted(plain(*x))))(*given)
-    shape = given[0]["dense"].weight.shape
-    assert not sums_of(gradient.jaxpr, shape)
-    assert sums_of(plainly.jaxpr, shape)
+    for map_ in given[0].values():
+        assert not sums_of(gradient.jaxpr, map_.weight.shape)
+        assert sums_of(plainly.jaxpr, map_.weight.shape)
+
+
+@pytest.mark.parametrize(("names", "told"), [(["dense", "dense"], "second time"), ([], r"none of \['dense'\]")])
+def test_a_map_that_is_not_applied_once_is_refused(names, told):
+    def wrong(apply, others, state, now):
+        for name in names:
+            state = apply(name, state)
+        return state, state
+
+    given = {"dense": Affine(jnp.eye(3))}, (), jnp.ones((3, N)), jnp.ones((STEPS, 1))
+    with pytest.raises(ValueError, match=told):
+        jax.grad(lambda maps: recurrence(wrong, maps, *given[1:]).sum())(given[0])
 
 
 def sums_of(jaxpr, shape, inside=False):
@@ -59,7 +75,7 @@ def sums_of(jaxpr, shape, inside=False):
     for equation in jaxpr.eqns:
         loop = inside or equation.primitive.name == "scan"
         if inside and equation.primitive.name in ("add", "add_any"):
-            count += equation.outvars[0].aval.shape in (shape, shape[::-1])
+            count += equation.outvars[0].aval.shape in (shape, (*shape[:-2], shape[-1], shape[-2]))
         for inner in jax.extend.core.jaxprs_in_params(equation.params):
             count += sums_of(inner, shape, loop)
     return count

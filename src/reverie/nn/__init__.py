@@ -1,6 +1,6 @@
 """Layers (section 2). May import: `ops` and Equinox. Every leaf of a module is a float32 parameter."""
 
-from reverie.nn import columns, deferred
+from reverie.nn import columns
 from reverie.nn.block_linear import BlockLinear
 from reverie.nn.conv import Conv, UpsampleConv, map_frames, max_pool
 from reverie.nn.linear import Linear
@@ -20,7 +20,6 @@ __all__ = [
     "columns",
     "compiler_options",
     "compute_cast",
-    "deferred",
     "map_frames",
     "max_pool",
     "textbook",

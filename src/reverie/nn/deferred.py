@@ -3,7 +3,7 @@
 Reverse mode through a scan adds to the gradient of every weight in every step, a product of two thin matrices and a
 pass over numbers as many as the weights. Here a step only keeps what its products read and the gradient of what they
 gave. After the last step, one product over all steps sums the same terms. The gradient of the inputs reads a weight
-that is transposed once, before the first step.
+that is transposed once, before the first step. Forward-mode differentiation does not go through it.
 
 May import: JAX only.
 """
@@ -39,14 +39,17 @@ def recurrence(step: Step, maps: Maps, others: Any, start: Any, inputs: Any) -> 
 
     Args:
         step: from (apply, others, state, input) to (state, output). `apply(name, x)` is the map of that name at x;
-            each is applied once in a step. It must not close over anything that is traced.
-        maps: the affine maps.
+            each is applied exactly once in a step. It must not close over anything that is traced.
+        maps: the affine maps, weight and bias of one dtype.
         others: parameters that are not in maps, for example scales. Their gradient is summed step by step.
         start: the first state.
         inputs: with steps on the first axis.
 
     Returns:
         The outputs, with steps on the first axis.
+
+    Raises:
+        ValueError: the gradient is asked for, and a map is applied twice or not at all.
     """
     return jax.lax.scan(partial(step, lambda name, x: maps[name](x), others), start, inputs)[1]
 
@@ -94,11 +97,15 @@ def _gradients_wanted(step: Step, maps: Maps, others: Any, start: Any, inputs: A
     shapes: dict[str, jax.ShapeDtypeStruct] = {}
 
     def apply(name: str, x: Array) -> Array:
+        if name in shapes:
+            raise ValueError(f"expected every map once in a step, got {name!r} a second time; give it a second name.")
         y = maps[name](x)
         shapes[name] = jax.ShapeDtypeStruct((steps, *y.shape), y.dtype)
         return y
 
     jax.eval_shape(partial(step, apply), others, start, jax.tree.map(lambda x: x[0], inputs))
+    if left := maps.keys() - shapes.keys():
+        raise ValueError(f"expected every map once in a step, got none of {sorted(left)}; leave them out of maps.")
     return {name: jnp.zeros(shape.shape, shape.dtype) for name, shape in shapes.items()}
 
 

@@ -1,7 +1,8 @@
-"""The one place where a platform decides how a layer is computed; what it computes is the same everywhere.
+"""The one place where a platform decides how something is computed and compiled; what comes out is the same everywhere.
 
-Some layers have two forms: the textbook's, and one that a CPU computes faster (examples in columns, convolutions as
-products of blocks). Each tuned form stands in a module of its own, and tests hold it to the textbook's.
+Some things have two forms: the textbook's, and one that a CPU computes faster (examples in columns, convolutions as
+products of blocks, weight gradients after a recurrence). Each tuned form stands in a module of its own, and tests hold
+it to the textbook's.
 
 May import: JAX only.
 """

@@ -98,7 +98,7 @@ class Loop:
     def state(self, state: LearnerState) -> None:
         self._state = state
         self.agent.networks = state.networks  # those before were given away
-        # Taken apart once per update: at every step, that would be a third of the time to act.
+        # Taken apart once per update: Python would need longer for it, at every step, than for the rest of a call.
         self._parameters, self._structure = jax.tree.flatten(state.networks)
 
     @property
@@ -148,8 +148,7 @@ class Loop:
 
     def _act(self, step: Step, ready: np.ndarray, carry: Carry) -> tuple[Carry, dict[str, jax.Array], Latents]:
         """For all environments, so that one program serves any number of ready ones; of these alone it counts."""
-        rows = None if ready.all() else ready
-        given = self._parameters, step.observation, step.is_first, carry, rows
+        given = self._parameters, step.observation, step.is_first, carry, ready
         return _act(*given, structure=self._structure, dtype=self._dtype)
 
     def _record(self, step: Step, ready: np.ndarray, action: dict[str, np.ndarray], latents: Latents) -> None:
@@ -280,15 +279,14 @@ def _act(
     observation: dict[str, jax.Array],
     is_first: jax.Array,
     carry: Carry,
-    ready: jax.Array | None,
+    ready: jax.Array,
     *,
     structure: Any,
     dtype: Any,
 ) -> tuple[Carry, dict[str, jax.Array], Latents]:
-    """The new carry, of the rows that are `ready` (None: of all), with its action and what replay keeps of it."""
-    before, networks = carry, jax.tree.unflatten(structure, parameters)
-    carry = policy_step(networks, observation, is_first, carry, dtype=dtype)
-    carry = carry if ready is None else keep_rows(ready, carry, before)
+    """The new carry in the rows that are `ready`, with its action and what replay keeps of it."""
+    networks = jax.tree.unflatten(structure, parameters)
+    carry = keep_rows(ready, policy_step(networks, observation, is_first, carry, dtype=dtype), carry)
     return carry, carry.action, stored_latents(carry.latent.deter, jnp.argmax(carry.latent.stoch, -1))
 
 

@@ -6,6 +6,7 @@ the same samples as the textbook form in `rssm.py`, and tests hold the two toget
 May import: `nn`, `distributions`, `rssm` and the heads.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -49,7 +50,7 @@ def imagine(
     """`RSSM.imagine` without gradient: imagined states are data to everyone who learns from them."""
     deter = _sequence(rssm, state, action)
     logits = columns.linear(rssm.prior_out, columns.trunk(rssm.prior_trunk, deter))
-    prior = _categorical(rssm, logits)
+    prior = _categorical(rssm.groups, rssm.classes, rssm.unimix, logits)
     sample = prior.mode() if uniform is None else prior.pick(uniform)
     return LatentColumns(deter, jax.nn.one_hot(sample, rssm.classes, axis=1, dtype=deter.dtype).reshape(logits.shape))
 
@@ -67,21 +68,22 @@ def observe(
     A step has six products. Two layers read the new deter, the posterior's at once and the sequence model's in the
     next step: one product gives both, and what it gives the sequence model is part of the state.
     """
-    deter, (blocks, _, _) = latent.deter.shape[-1], rssm.gates.weight.shape
+    width, (blocks, _, _) = latent.deter.shape[-1], rssm.gates.weight.shape
     enter, posterior = rssm.deter_in.linear, rssm.posterior_trunk.linear
     units = enter.bias.shape[0]
-    own, shared = columns.split(rssm.hidden, deter)
+    own, shared = columns.split(rssm.hidden, width)
     maps = {
         "stoch": Affine(rssm.stoch_in.linear.weight.T, rssm.stoch_in.linear.bias),
         "own": Affine(own),
         "shared": Affine(shared[:, : 2 * units]),
         "gates": Affine(jnp.swapaxes(rssm.gates.weight, 1, 2), rssm.gates.bias.reshape((blocks, -1))),
-        "deter": Affine(jnp.concatenate([enter.weight, posterior.weight[:deter]], axis=1).T),
+        "deter": Affine(jnp.concatenate([enter.weight, posterior.weight[:width]], axis=1).T),
         "logits": Affine(rssm.posterior_out.weight.T, rssm.posterior_out.bias),
     }
     # The two trunks that enter the sequence model are normalised together: every kernel of a step counts.
     entering = jax.tree.map(lambda *x: jnp.stack(x), rssm.deter_in.norm, rssm.stoch_in.norm)
     norms = (entering, rssm.hidden_norm, rssm.posterior_trunk.norm)
+    as_belief = partial(_categorical, rssm.groups, rssm.classes, rssm.unimix)
 
     def step(apply: Apply, others: tuple[Any, ...], state: tuple[Array, ...], now: tuple[Any, ...]) -> Any:
         (entering, hidden_norm, posterior_norm), bias = others
@@ -95,7 +97,7 @@ def observe(
         deter = _memory(apply("gates", hidden.reshape((blocks, -1, keep.shape[1]))), deter)
         read, pre = jnp.split(apply("deter", deter), [units])
         logits = apply("logits", columns.finish(posterior_norm, pre + from_embedding))
-        belief = _categorical(rssm, logits)
+        belief = as_belief(logits)
         sample = belief.mode() if uniform is None else belief.pick(uniform)
         stoch = belief.straight_through(sample).astype(deter.dtype).reshape(stoch.shape)
         return (deter, stoch, read), (deter, stoch, logits)
@@ -104,7 +106,7 @@ def observe(
     start = LatentColumns.of(Latent(latent.deter.astype(dtype), latent.stoch.astype(dtype)))
     from_action = rssm.action_in(action * ~is_first[..., None]) @ shared[:, 2 * units :].T
     from_action = from_action + rssm.hidden.bias[None, None]
-    from_embedding = posterior.share(embedding, start=deter) + posterior.bias[None, None]
+    from_embedding = posterior.share(embedding, start=width) + posterior.bias[None, None]
     inputs = (
         *(jnp.transpose(x, (1, 2, 0)) for x in (from_action, from_embedding)),
         (~is_first).T[:, None].astype(dtype),
@@ -147,8 +149,8 @@ def _memory(gates: Float[Array, "blocks rows n"], deter: Float[Array, "deter n"]
     return update * candidate + (1 - update) * deter.astype(gates.dtype)
 
 
-def _categorical(rssm: RSSM, logits: Float[Array, "stoch n"]) -> Categorical:
-    return Categorical(logits.reshape((rssm.groups, rssm.classes, -1)), rssm.unimix, axis=1)
+def _categorical(groups: int, classes: int, unimix: float, logits: Float[Array, "stoch n"]) -> Categorical:
+    return Categorical(logits.reshape((groups, classes, -1)), unimix, axis=1)
 
 
 def _swap(x: Float[Array, "steps n groups"]) -> Float[Array, "steps groups n"]:

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from reverie.distributions import Bernoulli, Categorical, Key, Output, TwoHot
 from reverie.nn import tuned_for_cpu
 from reverie.spaces import Continuous, Discrete, Feature
-from reverie.world_model import columns
+from reverie.world_model import columns as model_columns
 from reverie.world_model.decoder import Decoder
 from reverie.world_model.encoder import Encoder
 from reverie.world_model.heads import ContinueHead, RewardHead
@@ -133,7 +133,7 @@ class WorldModel(eqx.Module):
         """All loss terms per element; see the table in section 3."""
         embedding = self.encoder(observation)
         action = self.encode_actions(previous_action)
-        observe = columns.observe if tuned_for_cpu() else RSSM.observe
+        observe = model_columns.observe if tuned_for_cpu() else RSSM.observe
         states, logits = observe(self.rssm, latent, embedding, action, is_first, key)
         posterior, prior = Categorical(logits, self.rssm.unimix), self.rssm.prior(states.deter)
         decoded = self.decode(states)
