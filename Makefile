@@ -5,7 +5,7 @@
 #   make lint     ruff                  make types    mypy
 #   make clean    remove the virtual environment and all caches; runs stay
 #
-# Another Python or place: make test PYTHON=python3.12 VENV=/tmp/reverie-3.12
+# Another Python or place: make test PYTHON=python3.12 VENV=~/reverie-3.12
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
