@@ -114,7 +114,8 @@ class Odd(gym.Space):
         return True
 
 
-@pytest.mark.parametrize("processes", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [False, True])
 def test_what_keys_leave_out_may_be_anything(tmp_path, processes):
     config = replace(TINY, env=replace(TINY.env, keys="x|pair/1", mode="parallel" if processes else "serial"))
     trainer = Trainer(Mixed, config, steps=20, logdir=tmp_path / "run", quiet=True)

@@ -90,6 +90,7 @@ def test_errors_are_metrics_and_pictures_stand_in_the_folder(run):
     assert "data:video/mp4" in (run / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_the_last_dream_is_of_the_end_unless_the_run_was_interrupted(tmp_path):
     rarely = replace(TINY, run=replace(TINY.run, dream_every=1e9))
     trainer = Trainer("CartPole-v1", rarely, logdir=tmp_path / "run", quiet=True)

@@ -443,6 +443,7 @@ def arrays(folder) -> dict[str, str]:
     return {name: checksum for name, checksum in contents(folder).items() if name != "meta"}
 
 
+@pytest.mark.slow
 def test_where_replay_is_kept_does_not_change_what_is_learned(tmp_path):
     """Also where it moves between two parts of a run, and around a ring that is too small for the run."""
     small = replace(TINY, replay=replace(TINY.replay, capacity=80))
