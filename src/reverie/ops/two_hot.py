@@ -39,7 +39,8 @@ class Neighbours(NamedTuple):
 def neighbours(target: Float[Array, "*batch"], bins: Bins) -> Neighbours:
     """Targets beyond the ends go to the end bin. A target on a bin has all its weight there. NaN stays NaN."""
     edges = jnp.asarray(bins)
-    below = jnp.clip(jnp.searchsorted(edges, target, side="right", method="scan_unrolled") - 1, 0, len(bins) - 1)
+    # As a loop: unrolled, XLA puts the whole search into whatever reads it, and searches again for every bin.
+    below = jnp.clip(jnp.searchsorted(edges, target, side="right", method="scan") - 1, 0, len(bins) - 1)
     above = jnp.minimum(below + 1, len(bins) - 1)
     width = edges[above] - edges[below]
     share = (target - edges[below]) / jnp.where(width > 0, width, 1.0)
@@ -63,30 +64,30 @@ def two_hot_loss(logits: Float[Array, "..."], targets: tuple[Neighbours, ...], a
 
 
 def _two_hot_loss(logits: Array, targets: tuple[Neighbours, ...], axis: int) -> tuple[Array, tuple[Any, ...]]:
-    normalizer = jax.nn.logsumexp(logits, axis=axis)
+    # The largest logit and the sum are softmax's own, so that XLA computes them once for both.
+    largest = jnp.max(logits, axis=axis, keepdims=True)
+    normalizer = jnp.squeeze(largest, axis) + jnp.log(jnp.sum(jnp.exp(logits - largest), axis=axis))
     pick = lambda index: jnp.squeeze(  # noqa: E731
         jnp.take_along_axis(logits, jnp.expand_dims(index, axis), axis, mode="clip"), axis
     )
     expected = sum((1 - t.share) * pick(t.below) + t.share * pick(t.above) for t in targets)
-    return len(targets) * normalizer - expected, (logits, normalizer, targets)
+    return len(targets) * normalizer - expected, (jax.nn.softmax(logits, axis=axis), targets)
 
 
 def _two_hot_loss_gradient(axis: int, residuals: tuple[Any, ...], gradient: Array) -> tuple[Array, None]:
-    logits, normalizer, targets = residuals
-    expand = partial(jnp.expand_dims, axis=axis)
-    weights = sum(_weights(t, logits.shape[axis], axis % logits.ndim) for t in targets)
-    return expand(gradient) * (len(targets) * jnp.exp(logits - expand(normalizer)) - weights), None
+    probs, targets = residuals
+    weights = sum(_weights(t, probs.shape[axis], axis % probs.ndim) for t in targets)
+    return jnp.expand_dims(gradient, axis) * (len(targets) * probs - weights), None
 
 
 two_hot_loss.defvjp(_two_hot_loss, _two_hot_loss_gradient)
 
 
 def _weights(target: Neighbours, count: int, axis: int) -> Array:
-    """Dense, with the bins on `axis`."""
-    expand = partial(jnp.expand_dims, axis=axis)
-    below, above, share = (expand(x) for x in target)
+    """Dense, with the bins on `axis`: a hat of width one on each side, whose top lies between the two bins."""
+    below, share = (jnp.expand_dims(x, axis) for x in (target.below, target.share))
     index = jnp.arange(count).reshape([count if i == axis else 1 for i in range(below.ndim)])
-    return jnp.where(index == below, 1 - share, 0.0) + jnp.where(index == above, share, 0.0)
+    return jnp.maximum(0.0, 1 - jnp.abs((index - below) - share))
 
 
 def decode_two_hot(probs: Float[Array, "..."], bins: Bins, axis: int = -1) -> Float[Array, "..."]:
