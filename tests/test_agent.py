@@ -106,7 +106,7 @@ def test_an_agent_from_another_device_loads_here(agent, tmp_path):
     )
     (tmp_path / "agent.json").write_text(json.dumps(agent.description()))
     environment = os.environ | {
-        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2",
+        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2",
         "PYTHONPATH": str(SOURCE),
     }
     command = [sys.executable, "-c", script, str(tmp_path / "agent.json"), str(tmp_path / "there")]

@@ -28,11 +28,11 @@ class BlockLinear(eqx.Module):
     def __call__(
         self, x: Float[Array, "*batch inputs"], shared: Float[Array, "*batch shared"] | None = None
     ) -> Float[Array, "*batch outputs"]:
-        blocks = self.weight.shape[0]
-        x = x.astype(self.weight.dtype).reshape((*x.shape[:-1], blocks, -1))
-        own = x.shape[-1]
-        y = jnp.einsum("...gi,gio->...go", x, self.weight[:, :own])
-        y = y.reshape((*y.shape[:-2], -1))
+        blocks, batch = self.weight.shape[0], x.shape[:-1]
+        x = x.astype(self.weight.dtype).reshape((-1, blocks, x.shape[-1] // blocks))
+        # Blocks first and outputs last, as the product is laid out: what follows reads it along its rows.
+        y = jnp.swapaxes(x, 0, 1) @ self.weight[:, : x.shape[-1]]
+        y = jnp.swapaxes(y, 0, 1).reshape((*batch, -1))
         if shared is not None:
-            y = y + shared @ jnp.moveaxis(self.weight[:, own:], 0, 1).reshape((shared.shape[-1], -1))
+            y = y + shared @ jnp.moveaxis(self.weight[:, x.shape[-1] :], 0, 1).reshape((shared.shape[-1], -1))
         return y + align(self.bias, y)

@@ -142,8 +142,8 @@ def _sequence(rssm: RSSM, state: LatentColumns, action: Float[Array, "n actions"
 
 def _memory(gates: Float[Array, "blocks rows n"], deter: Float[Array, "deter n"]) -> Float[Array, "deter n"]:
     """The new deter. Per block, the rows are reset, candidate and update: slices, where features would be copied."""
-    parts = gates.reshape((gates.shape[0], 3, -1, gates.shape[-1]))
-    reset, candidate, update = (parts[:, i].reshape(deter.shape) for i in range(3))
+    parts = jnp.split(gates.reshape((gates.shape[0], 3, -1, gates.shape[-1])), 3, axis=1)
+    reset, candidate, update = (part.reshape(deter.shape) for part in parts)
     candidate = jnp.tanh(jax.nn.sigmoid(reset) * candidate)
     update = jax.nn.sigmoid(update - 1)
     return update * candidate + (1 - update) * deter.astype(gates.dtype)

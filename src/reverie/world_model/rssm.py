@@ -135,12 +135,12 @@ class RSSM(eqx.Module):
         inputs = [self.deter_in(latent.deter), self.stoch_in(latent.flat_stoch), action_features]
         hidden = self.hidden(latent.deter, shared=jnp.concatenate(inputs, axis=-1))
         gates = self.gates(jax.nn.silu(self.hidden_norm(hidden)))
-        blocks = self.gates.weight.shape[0]
-        gates = gates.reshape((*gates.shape[:-1], blocks, 3, -1))
-        reset, candidate, update = (gates[..., i, :].reshape((*gates.shape[:-3], -1)) for i in range(3))
+        gates = gates.reshape((*gates.shape[:-1], self.gates.weight.shape[0], 3, -1))
+        reset, candidate, update = (gates[..., i, :] for i in range(3))
         candidate = jnp.tanh(jax.nn.sigmoid(reset) * candidate)
         update = jax.nn.sigmoid(update - 1)
-        return update * candidate + (1 - update) * latent.deter.astype(gates.dtype)
+        deter = latent.deter.astype(gates.dtype)
+        return (update * candidate + (1 - update) * deter.reshape(update.shape)).reshape(deter.shape)
 
     def _embedding_share(self, embedding: Float[Array, "*batch embedding"]) -> Array:
         """The posterior's first layer, as far as it depends on the observation alone."""
