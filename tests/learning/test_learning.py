@@ -9,10 +9,12 @@ from reverie.presets import DEMO
 
 
 @pytest.mark.slow
-def test_a_small_agent_learns_to_catch():
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_small_agent_learns_to_catch(dtype):
     """A random player gets about -0.75, a perfect one 1."""
-    config = replace(DEMO, run=replace(DEMO.run, log_every=15))
+    model = replace(DEMO.model, compute_dtype=dtype)
+    config = replace(DEMO, model=model, run=replace(DEMO.run, log_every=15))
     agent = reverie.train("reverie/CatchVector-v0", config, steps=25_000)
     result = reverie.evaluate(agent, "reverie/CatchVector-v0", episodes=100)
-    print(result)
+    print(dtype, result)
     assert result.mean >= 0.8
