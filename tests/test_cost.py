@@ -7,10 +7,12 @@ the experiment log.
 import re
 
 import jax
+import jax.numpy as jnp
 import pytest
 
 from benchmarks.common import gflop, workload
 from reverie.config import Config, ModelConfig
+from reverie.distributions import TwoHot
 from reverie.nn import compiler_options, textbook
 
 LENGTH, HORIZON = 24, Config().behaviour.imagination_length
@@ -54,6 +56,16 @@ def test_kernels_of_a_step(program):
     assert (len(filtering), len(imagination)) == (2, 2)
     assert sum(filtering) <= 1.1 * 121
     assert sum(imagination) <= 1.1 * 225
+
+
+def test_bins_are_searched_once_per_target():
+    """Not for every bin: a search that XLA sees through is fused into the dense weights, with all its comparisons."""
+    loss = lambda logits, *targets: TwoHot(logits, axis=0).loss(*targets).sum()  # noqa: E731
+    gradient = jax.jit(jax.grad(loss), compiler_options=compiler_options())
+    text = gradient.lower(jnp.zeros((255, 64)), jnp.zeros(64), jnp.zeros(64)).compile().as_text()
+    dense = [body for body in text.split("\n\n") if re.search(r"ROOT .*255", body)]
+    assert dense
+    assert max(body.count(" compare(") for body in dense) <= 8
 
 
 def test_nothing_goes_through_the_host(program):
