@@ -133,7 +133,7 @@ class WorldModel(eqx.Module):
         """All loss terms per element; see the table in section 3."""
         embedding = self.encoder(observation)
         action = self.encode_actions(previous_action)
-        # In columns, sums of a step are rounded in other places: in bfloat16 that is enough to draw other samples.
+        # In bfloat16, losses in columns leave the bound that `tests/test_precision.py` sets to float32's.
         exact = self.rssm.gates.weight.dtype == jnp.float32
         observe = model_columns.observe if exact and tuned_for_cpu() else RSSM.observe
         states, logits = observe(self.rssm, latent, embedding, action, is_first, key)

@@ -108,7 +108,7 @@ class RSSM(eqx.Module):
 
         `latent` is the state before the first step, `action[:, t]` the one taken before `embedding[:, t]`. Where
         `is_first`, state and action are zeroed before the step. What does not depend on the previous state is
-        computed for all T at once, outside of the recurrence. The loss takes the form in `columns.py` on a CPU.
+        computed for all T at once, outside of the recurrence. On a CPU, the loss in float32 takes `columns.py`.
         """
         keep = ~is_first
         actions = self.action_in(action * keep[..., None])
