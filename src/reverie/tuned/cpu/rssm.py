@@ -3,12 +3,11 @@
 The state stays in this layout through all steps; its deterministic part is never transposed.
 """
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
 from reverie.distributions import Categorical
 from reverie.tuned.cpu import layers
@@ -48,8 +47,7 @@ def imagine(
     """Compute `RSSM.imagine` without gradient, which imagined states never need."""
     deter = _sequence(rssm, state, action)
     logits = layers.linear(rssm.prior_out, layers.trunk(rssm.prior_trunk, deter))
-    prior = _categorical(rssm.groups, rssm.classes, rssm.unimix, logits)
-    sample = prior.mode() if uniform is None else prior.pick(uniform)
+    sample = _draw(logits.reshape((rssm.groups, rssm.classes, -1)), rssm.unimix, uniform)
     return LatentColumns(deter, jax.nn.one_hot(sample, rssm.classes, axis=1, dtype=deter.dtype).reshape(logits.shape))
 
 
@@ -81,7 +79,7 @@ def observe(
     # The two trunks that feed the sequence model are normalized together, because every kernel of a step counts.
     entering = jax.tree.map(lambda *x: jnp.stack(x), rssm.deter_in.norm, rssm.stoch_in.norm)
     norms = (entering, rssm.hidden_norm, rssm.posterior_trunk.norm)
-    as_belief = partial(_categorical, rssm.groups, rssm.classes, rssm.unimix)
+    shape, unimix = (rssm.groups, rssm.classes, -1), rssm.unimix
 
     def step(apply: Apply, others: tuple[Any, ...], state: tuple[Array, ...], now: tuple[Any, ...]) -> Any:
         (entering, hidden_norm, posterior_norm), bias = others
@@ -95,9 +93,10 @@ def observe(
         deter = _memory(apply("gates", hidden.reshape((blocks, -1, keep.shape[1]))), deter)
         read, pre = jnp.split(apply("deter", deter), [units])
         logits = apply("logits", layers.finish(posterior_norm, pre + from_embedding))
-        belief = as_belief(logits)
-        sample = belief.mode() if uniform is None else belief.pick(uniform)
-        stoch = jnp.swapaxes(belief.straight_through(sample), 1, 2).astype(deter.dtype).reshape(stoch.shape)
+        belief = logits.reshape(shape)
+        sample = _draw(belief, unimix, uniform)
+        drawn = layers.over_columns(lambda x, i: Categorical(x, unimix).straight_through(i))(belief, sample)
+        stoch = drawn.astype(deter.dtype).reshape(stoch.shape)
         return (deter, stoch, read), (deter, stoch, logits)
 
     dtype = enter.weight.dtype
@@ -137,9 +136,13 @@ def _memory(gates: Float[Array, "blocks rows n"], deter: Float[Array, "deter n"]
     return update * candidate + (1 - update) * deter.astype(gates.dtype)
 
 
-def _categorical(groups: int, classes: int, unimix: float, logits: Float[Array, "stoch n"]) -> Categorical:
-    """Return the distribution of columns of logits; its samples have shape (groups, N)."""
-    return Categorical(jnp.swapaxes(logits.reshape((groups, classes, -1)), 1, 2), unimix)
+def _draw(
+    logits: Float[Array, "groups classes n"], unimix: float, uniform: Float[Array, "groups n"] | None
+) -> Int[Array, "groups n"]:
+    """Draw a class per group and column from uniform numbers; None takes the modes."""
+    if uniform is None:
+        return layers.over_columns(lambda x: Categorical(x, unimix).mode())(logits)
+    return layers.over_columns(lambda x, u: Categorical(x, unimix).pick(u))(logits, uniform)
 
 
 def _swap(x: Float[Array, "steps n groups"]) -> Float[Array, "steps groups n"]:
