@@ -200,7 +200,7 @@ def test_version_and_help_name_what_there_is(capsys):
     assert capsys.readouterr().out == f"reverie {reverie_package.__version__}\n"
     assert status("--help") == 0
     shown = capsys.readouterr().out
-    assert "Exit status: 0 when done, 1 after an error, 2 when the command line is wrong" in shown
+    assert "Exit status: 0 done; 1 an error" in shown
     assert status("train", "--help") == 0
     shown = " ".join(capsys.readouterr().out.replace("│", "").split())
     assert "--optimizer.warmup INT Updates over which the learning rate rises linearly from 0. (default: 1000" in shown

@@ -3,43 +3,50 @@
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
+from reverie.cli.failures import explained
 from reverie.cli.parsing import parse
-from reverie.cli.plot import Plot
-from reverie.cli.report import Report
-from reverie.errors import ReverieError
+from reverie.errors import InputError
 
 __all__ = ["main"]
+
+# Exit statuses. A run that a signal other than Ctrl-C ends has one of its own, see `reverie.training.signals`.
 ERROR, USAGE, INTERRUPTED = 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command. What a person can fix is reported in a sentence, without a traceback; see `reverie --help` for
-    the exit status."""
-    sys.path.append(os.getcwd())  # for module:factory; last, so that nothing there hides a package
+    """Run a command. What a person can fix is reported in a sentence, without a traceback; `reverie --help` lists the
+    exit statuses."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold any bytes, terminals may be ASCII
     status = USAGE
     try:
+        _search_working_folder()
         command = parse(sys.argv[1:] if arguments is None else arguments)
         status = ERROR
-        if not isinstance(command, Plot | Report):  # they need no JAX
-            _keep_compiled()
         command()
-    except (ReverieError, OSError) as error:
-        if getattr(error, "__notes__", None):
-            raise  # an environment's own, whose traceback helps
-        print(f"Error: {error}", file=sys.stderr)
-        sys.exit(status)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        _drop_output()
+    except Exception as error:
+        if (sentence := explained(error)) is None:
+            raise
+        print(f"Error: {sentence}", file=sys.stderr)
+        sys.exit(status)
 
 
-def _keep_compiled() -> None:
-    """Keep what XLA compiles in the user's cache folder, unless JAX has another one: the next start is quick."""
-    import jax
+def _search_working_folder() -> None:
+    """Let module:factory name modules of the working folder; it comes last, so that it hides no package."""
+    try:
+        sys.path.append(os.getcwd())
+    except FileNotFoundError:
+        raise InputError("The working folder has been deleted; change to one that exists.") from None
 
-    if not jax.config.values["jax_compilation_cache_dir"]:
-        from pathlib import Path
 
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(cache / "reverie" / "compiled"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+def _drop_output() -> NoReturn:
+    """End quietly when nobody reads the output any more, as with `reverie suites | head -1`."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed when Python ends
+    sys.exit(ERROR)

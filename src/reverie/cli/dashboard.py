@@ -33,8 +33,10 @@ class Dashboard:
             raise InputError(
                 f"The dashboard needs {' and '.join(missing)}; install it with: pip install 'reverie[dashboard]'"
             )
+        from reverie.compiling import use_cache
         from reverie.dashboard.serve import serve
 
         if "JAX_PLATFORMS" not in os.environ:
             jax.config.update("jax_platforms", "cpu")  # leaves the accelerator's memory to training
+        use_cache()
         serve(self.folder, host=self.host, port=self.port, token=self.token)

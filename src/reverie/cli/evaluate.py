@@ -29,8 +29,10 @@ class Eval:
 
     def __call__(self) -> None:
         from reverie.agent import Agent, read_description
+        from reverie.compiling import use_cache
         from reverie.training import evaluate
 
+        use_cache()
         agent = Agent.load(self.run)
         env = self.env or read_description(self.run / "agent.json")[2]
         if env is None:

@@ -11,6 +11,7 @@ import tyro
 from reverie import __version__
 from reverie.cli.dashboard import Dashboard
 from reverie.cli.demo import Demo
+from reverie.cli.doctor import Doctor
 from reverie.cli.evaluate import Eval
 from reverie.cli.flags import MARKERS, REGISTRY, check
 from reverie.cli.inspect import Inspect
@@ -31,11 +32,17 @@ COMMANDS: dict[str, Any] = {
     "dashboard": Dashboard,
     "suites": Suites,
     "demo": Demo,
+    "doctor": Doctor,
 }
 
 DESCRIPTION = """DreamerV3 for any Gymnasium environment.
 
-Exit status: 0 when done, 1 after an error, 2 when the command line is wrong, 130 when interrupted."""
+reverie COMMAND --help describes a command, reverie --version prints the version.
+
+Exit status: 0 done; 1 an error, or the newest state of a run is not on disk; 2 the command line is wrong; 75 a signal \
+such as SIGTERM ended a run, which is saved: repeat the command to resume it; 130 Ctrl-C.
+
+Compiled programs are cached, by default in ~/.cache/reverie; REVERIE_COMPILE_CACHE=0 turns the cache off."""
 
 
 def parse(arguments: Sequence[str]) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 import sys
 import warnings
 from collections.abc import Callable
@@ -178,6 +179,7 @@ def _make_named(name: str, kwargs: dict[str, Any], registered: Callable[..., Any
     module = _import(module_name) if module_name else None
     factory = getattr(module, attribute, None)
     if callable(factory):
+        _check_signature(name, factory, kwargs)
         return factory(**kwargs)
     if not _is_registered(attribute):
         raise UnknownEnvironmentError(
@@ -194,6 +196,17 @@ def _make_named(name: str, kwargs: dict[str, Any], registered: Callable[..., Any
     if isinstance(env, gym.Env):
         drawing.simplify_env(env, fast_drawing)
     return env
+
+
+def _check_signature(name: str, factory: Callable[..., Any], kwargs: dict[str, Any]) -> None:
+    """Raise an error for a function that can't be called like a factory, before it is called."""
+    try:
+        inspect.signature(factory).bind(**kwargs)
+    except TypeError as error:
+        given = f"with {', '.join(kwargs)}" if kwargs else "without arguments"
+        raise NotAnEnvironmentError(f"'{name}' can't be called {given} to make an environment ({error}).") from error
+    except ValueError:  # some functions written in C have no signature
+        pass
 
 
 def _import(module_name: str) -> ModuleType:
