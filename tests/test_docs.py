@@ -233,6 +233,26 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
+def test_the_map_of_the_algorithm_names_code_that_exists():
+    """Files in the text exist, and each defines the names that follow it; a name alone is defined somewhere."""
+    package = ROOT / "src" / "reverie"
+    everything = "\n".join(path.read_text() for path in package.rglob("*.py"))
+    for page in ("docs/algorithm.md", "README.md"):
+        text = (ROOT / page).read_text()
+        for path in re.findall(r"`([\w/]+(?:\.py|/))`", text):
+            assert (package / path).exists() or (ROOT / path).exists(), path
+        for path, names in re.findall(r"`([\w/]+\.py)`: ((?:`[\w.]+`(?:, )?)+)", text):
+            for name in re.findall(r"[\w.]+", names):
+                assert defines((package / path).read_text(), name), f"{path}: {name}"
+        for name in re.findall(r"`([A-Z]\w+\.\w+)`", text):
+            assert defines(everything, name), name
+
+
+def defines(code: str, name: str) -> bool:
+    """Whether the code has a definition of each part of a dotted name."""
+    return all(re.search(rf"^\s*((def|class) {part}\b|{part}( =|:))", code, re.M) for part in name.split("."))
+
+
 def test_the_quick_start_runs_from_top_to_bottom(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
