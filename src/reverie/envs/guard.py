@@ -1,4 +1,4 @@
-"""What an environment returns is checked before batching can hide it: NumPy casts and broadcasts silently.
+"""Checks of everything that an environment returns, before batching: NumPy casts and broadcasts silently.
 
 May import: `reverie.spaces`, `reverie.errors`; Gymnasium.
 """
@@ -16,13 +16,13 @@ from reverie.spaces.values import LARGEST
 
 
 class BrokenEnvironmentError(InputError):
-    """An environment returned something that can't be learned from; the message says which one and what."""
+    """An environment returned something that cannot be learned from; the message names the environment and value."""
 
 
 class Guarded(gym.Wrapper[Any, Any, Any, Any]):
-    """An environment whose observations fit its space and whose rewards are finite numbers, or an error.
+    """An environment whose observations must fit its space and whose rewards must be finite numbers.
 
-    Observations are those with the chosen keys; what is left out is neither checked nor batched.
+    Only observations selected by `keys` are returned; the others are neither checked nor batched.
     """
 
     def __init__(self, env: gym.Env[Any, Any], index: int, keys: str = EVERYTHING) -> None:
@@ -54,7 +54,7 @@ class Guarded(gym.Wrapper[Any, Any, Any, Any]):
             number = float(reward) if getattr(reward, "ndim", 0) == 0 else np.nan
         except (TypeError, ValueError):
             number = np.nan
-        if not abs(number) <= LARGEST:  # also true of NaN
+        if not abs(number) <= LARGEST:  # also catches NaN
             raise BrokenEnvironmentError(
                 f"environment {self._index} returned the reward {reward!r}, which must be one finite number"
             )

@@ -1,4 +1,4 @@
-"""Several environments, however they are stepped. May import: the rest of this room."""
+"""The function that opens vectorized environments in any mode. May import: the rest of `envs`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import Any, Literal
 from gymnasium.vector import VectorEnv
 
 from reverie.envs.batched import VectorEnvironments
+from reverie.envs.interface import AnyEnvironments
 from reverie.envs.make import EnvLike, find_jax_env, make_vector_env
 from reverie.envs.vector import Environments
 from reverie.errors import InputError
 from reverie.spaces import EVERYTHING
-
-AnyEnvironments = Environments | VectorEnvironments
 
 
 def open_environments(
@@ -30,24 +29,25 @@ def open_environments(
     action_repeat: int = 1,
     env_kwargs: Mapping[str, Any] | None = None,
 ) -> AnyEnvironments:
-    """N environments that are stepped as one; see `Environments`.
+    """Open N environments that are stepped as one; see `Environments` for the arguments.
 
     Args:
-        mode: "vector": one VectorEnv has them all, and is made by name, by a function that takes `num_envs`, or exists
-            already, and only seeds and keys are ours to choose; "auto" and "compiled": "serial", for from here
-            those written in JAX are stepped from Python too; else as `Environments` has it.
+        mode: as for `Environments`, and "vector": a single VectorEnv holds all of them. It is created by name or by a
+            function that takes `num_envs`, or is passed in; only seeds and keys apply to it. "auto" and "compiled" mean
+            "serial" here: environments written in JAX are stepped from Python, too.
 
     Raises:
-        InputError: as `Environments`, `VectorEnvironments` and `make_vector_env` do.
+        InputError: see `Environments`, `VectorEnvironments` and `make_vector_env`.
     """
     if mode == "vector" or isinstance(env, VectorEnv):
         if time_limit or action_repeat > 1:
             raise InputError(
-                "time_limit and action_repeat go around single environments: give the vector environment its own"
+                "time_limit and action_repeat apply to single environments only: configure them in the vector "
+                "environment itself."
             )
         made = make_vector_env(env, num_envs, **(env_kwargs or {}))
         return VectorEnvironments(made, seed=seed, held_out=held_out, keys=keys)
-    # One that is written in JAX all copies here share, and what is compiled of it.
+    # Copies in one process share a JAX environment, so that it is compiled only once.
     shared = None if mode in ("parallel", "async") else find_jax_env(env)
     return Environments(
         shared or env,

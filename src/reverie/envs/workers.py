@@ -1,7 +1,7 @@
-"""Where environments are stepped: in this process one after the other, or each in a process of its own.
+"""Workers that step environments: one after the other in this process, or each in its own process.
 
-Both are asked in the same way: `start` a reset or a step of one environment, `finish` it, and read the observations of
-all. What goes wrong in one environment is raised by its `finish`, and `restart` makes that environment anew.
+Both have the same interface: `start` a reset or a step of one environment, `finish` it, and read all observations. An
+error in an environment is raised by its `finish`; `restart` then replaces that environment.
 
 May import: `reverie.envs.guard`; Gymnasium.
 """
@@ -33,11 +33,11 @@ from reverie.envs.guard import Guarded
 
 Maker = Callable[[], Guarded]
 
-GRACE = 30  # seconds that a process goes on after SIGTERM, if the one that trains doesn't end it
+GRACE = 30  # seconds that a process keeps running after SIGTERM unless its parent ends it
 
 
 class Outcome(NamedTuple):
-    """What a reset or step gave besides the observation."""
+    """The result of a reset or step, without the observation."""
 
     reward: float
     terminated: bool
@@ -45,36 +45,36 @@ class Outcome(NamedTuple):
 
 
 class Workers(Protocol):
-    """N environments of one kind."""
+    """N copies of an environment."""
 
     observation_space: gym.Space[Any]
     action_space: gym.Space[Any]
     render_mode: str | None
 
     def start(self, index: int, command: str, argument: Any) -> None:
-        """Begin "reset" (with a seed or None), "step" (with an action) or "render"."""
+        """Start a "reset" (with a seed or None), a "step" (with an action) or a "render"."""
 
     def finish(self, index: int, timeout: float | None = None) -> Any:
-        """What that gave: an `Outcome`, or a frame. Raises what the environment raised; TimeoutError after seconds."""
+        """The result: an `Outcome`, or a frame. Raises the environment's error, or TimeoutError after `timeout`."""
 
     def wait(self, timeout: float | None = None) -> list[int]:
-        """Which environments can be finished without waiting, at least one; all of them have been started.
+        """Wait until at least one of the started environments can be finished without blocking, and return these.
 
-        Those that have not answered for `timeout` seconds are among them.
+        Includes environments that have not answered for `timeout` seconds.
         """
 
     def observations(self) -> Any:
-        """Of all environments, batched. The row of one is valid from its `finish` to its next `start`."""
+        """The batched observations of all environments. A row is valid from `finish` to the next `start`."""
 
     def restart(self, index: int, timeout: float | None = None) -> None:
-        """Give up one environment, in whatever state it is, and make it anew."""
+        """Abandon one environment, whatever its state, and create it again."""
 
     def close(self) -> None:
-        """Close all."""
+        """Close all environments."""
 
 
 class InProcess:
-    """Steps environments in this process. What hangs, hangs."""
+    """Steps environments in this process, without protection against hanging ones."""
 
     def __init__(self, makers: Sequence[Maker]) -> None:
         self._makers = makers
@@ -87,7 +87,7 @@ class InProcess:
     def start(self, index: int, command: str, argument: Any) -> None:
         try:
             self._results[index], observation = _do(self.envs[index], command, argument)
-        except Exception as error:  # whatever it is, it is the environment's, and for `finish` to raise
+        except Exception as error:  # any error is the environment's, and `finish` raises it
             self._results[index] = error
         else:
             if command != "render":
@@ -107,30 +107,30 @@ class InProcess:
         return concatenate(space, self._observations, batch)
 
     def restart(self, index: int, timeout: float | None = None) -> None:
-        with contextlib.suppress(Exception):  # it may be broken in any way
+        with contextlib.suppress(Exception):  # it may be broken
             self.envs[index].close()
         self.envs[index] = self._makers[index]()
 
     def close(self) -> None:
         for env in self.envs:
-            with contextlib.suppress(Exception):  # one that is broken must not keep the others open
+            with contextlib.suppress(Exception):  # a broken one must not keep the others open
                 env.close()
 
 
 class InProcesses:
-    """Steps each environment in a process of its own; observations come through shared memory."""
+    """Steps each environment in its own process; observations are transferred through shared memory."""
 
     def __init__(self, makers: Sequence[Maker]) -> None:
-        example = makers[0]()  # the memory must be there before the processes are
+        example = makers[0]()  # the memory must exist before the processes
         self.observation_space, self.action_space = example.observation_space, example.action_space
         self.render_mode = example.render_mode
         example.close()
         self._makers = makers
-        self._context = multiprocessing.get_context("spawn")  # not forked: the threads of JAX don't survive that
+        self._context = multiprocessing.get_context("spawn")  # JAX's threads don't survive a fork
         self._memory = create_shared_memory(self.observation_space, len(makers), self._context)  # type: ignore[arg-type]
         self._processes: list[tuple[BaseProcess, Connection]] = []
         self._since = [0.0] * len(makers)
-        self._tickets = [0] * len(makers)  # of the newest request; answers to older ones are of no interest any more
+        self._tickets = [0] * len(makers)  # of the latest requests; answers to earlier ones are ignored
         try:
             self._processes = [self._launch(index) for index in range(len(makers))]
             for index in range(len(makers)):
@@ -142,7 +142,7 @@ class InProcesses:
     def start(self, index: int, command: str, argument: Any) -> None:
         self._since[index] = time.monotonic()
         self._tickets[index] += 1
-        with contextlib.suppress(OSError):  # if it is gone, `finish` says so
+        with contextlib.suppress(OSError):  # if the process is gone, `finish` reports it
             self._processes[index][1].send((self._tickets[index], command, argument))
 
     def finish(self, index: int, timeout: float | None = None) -> Any:
@@ -156,7 +156,7 @@ class InProcesses:
             except (EOFError, OSError) as error:
                 process.join(1)
                 raise ChildProcessError(
-                    f"the process of environment {index} ended by itself (exit status {process.exitcode})"
+                    f"the process of environment {index} ended unexpectedly (exit status {process.exitcode})"
                 ) from error
             if trace:
                 raise _received(pipe, result, trace)
@@ -198,13 +198,13 @@ class InProcesses:
         return process, ours
 
     def _made(self, index: int, timeout: float | None = None) -> None:
-        """Wait until the environment stands."""
+        """Wait until the environment is created."""
         try:
             self.finish(index, timeout)
         except ChildProcessError as error:
             raise RuntimeError(
-                "an environment's process ended while it was starting: see its message above, and in a script, "
-                'keep what runs under `if __name__ == "__main__":`'
+                "The process of an environment ended while starting: see its message above. In a script, keep the "
+                'top-level code under `if __name__ == "__main__":`.'
             ) from error
 
     def _end(self, index: int) -> None:
@@ -215,7 +215,7 @@ class InProcesses:
 
 
 def _do(env: Guarded, command: str, argument: Any) -> tuple[Any, Any]:
-    """The outcome of a command and the observation, if there is one."""
+    """The result of a command, and the observation if there is one."""
     if command == "reset":
         observation, _ = env.reset(seed=argument)
         return Outcome(0.0, False, False), observation
@@ -226,12 +226,12 @@ def _do(env: Guarded, command: str, argument: Any) -> tuple[Any, Any]:
 
 
 def _serve(index: int, make: Any, pipe: Connection, space: gym.Space[Any], memory: Any) -> None:
-    """The life of a process."""
-    # Ctrl-C goes to every process of the terminal and SIGTERM to every one of a job: the one that trains decides what
-    # happens, and has some seconds for it.
+    """Run one environment: the main function of a worker process."""
+    # Ctrl-C reaches all processes of a terminal and SIGTERM all of a job. The parent decides what happens; the workers
+    # give it some seconds.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "alarm"):
-        signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE))
+        signal.signal(signal.SIGTERM, _end_later)
     try:
         env = make()
         pipe.send((0, None, None))
@@ -242,10 +242,10 @@ def _serve(index: int, make: Any, pipe: Connection, space: gym.Space[Any], memor
                 write_to_shared_memory(space, index, observation, memory)
             pipe.send((ticket, result, None))
         env.close()
-    except EOFError:  # the process that trains is gone
+    except EOFError:  # the parent is gone
         pass
     except Exception as error:
-        # Its text first, which can always be sent; then the error itself, which may not arrive.
+        # First the text, which can always be sent; then the error itself, which may not arrive.
         pipe.send((-1, f"{type(error).__name__}: {error}", traceback.format_exc()))
         try:
             pipe.send(error)
@@ -253,11 +253,16 @@ def _serve(index: int, make: Any, pipe: Connection, space: gym.Space[Any], memor
             pipe.send(None)
 
 
+def _end_later(*_: object) -> None:
+    """Handle SIGTERM: end the process after `GRACE` seconds."""
+    signal.alarm(GRACE)
+
+
 def _received(pipe: Connection, text: str, trace: str) -> Exception:
-    """The error that ended a process, with its traceback, which would else be lost on the way."""
+    """The error that ended a worker process, with its traceback as a note: pickling loses tracebacks."""
     try:
         error = pipe.recv()
-    except Exception:  # it can't be made here
+    except Exception:  # it cannot be recreated here
         error = None
     if not isinstance(error, Exception):
         error = RuntimeError(text)

@@ -1,6 +1,6 @@
-"""Which feature a Gymnasium space is, or the refusal that says what to do about it.
+"""The feature for each kind of Gymnasium space, or an error that says how to change the space.
 
-One function per kind of space; `label` names the space in errors.
+`label` names the space in errors.
 
 May import: `features`; Gymnasium and NumPy.
 """
@@ -19,11 +19,11 @@ SUPPORTED = "supported are Box, Discrete, MultiDiscrete, MultiBinary, and Dicts 
 
 
 class UnsupportedSpaceError(InputError):
-    """An environment's space that Reverie cannot learn from or act in; the message says how to change it."""
+    """A space that Reverie does not support; the message says how to change it."""
 
 
 def observation_feature(label: str, space: Any) -> Feature:
-    """What an observed space that is no Dict or Tuple is to the networks."""
+    """The feature for an observation space other than a Dict or Tuple."""
     _check_entries(label, space)
     match space:
         case spaces.Box():
@@ -32,7 +32,9 @@ def observation_feature(label: str, space: Any) -> Feature:
             return Discrete(space.shape or (), int(np.max(start_and_count(space)[1])))
         case spaces.Text():
             _unsupported(
-                label, space, "drop it with gymnasium.wrappers.FilterObservation or --keys, or embed it with a wrapper"
+                label,
+                space,
+                "remove it with gymnasium.wrappers.FilterObservation or --env.keys, or embed it with a wrapper",
             )
     _unsupported(label, space, SUPPORTED)
 
@@ -41,25 +43,25 @@ def _box_feature(label: str, space: spaces.Box) -> Image | Continuous:
     order = pixel_order(space)
     if order is None:
         if space.dtype == np.uint8 and len(space.shape) == 4 and min(space.shape[:2]) >= SMALLEST_IMAGE:
-            _unsupported(label, _times(space.shape), "if these are stacked frames, the stack must be the first axis")
+            _unsupported(label, _times(space.shape), "for stacked frames, the stack must be the first axis")
         return Continuous(space.shape)
     height, width, *channels = (space.shape[axis] for axis in order)
     if min(height, width) > LARGEST_IMAGE:
         _unsupported(
             label,
             _times(space.shape),
-            f"both sides of an image are longer than {LARGEST_IMAGE}: resize with "
+            f"both sides of the image are longer than {LARGEST_IMAGE} pixels: resize it with "
             "gymnasium.wrappers.ResizeObservation(env, (64, 64))",
         )
     return Image((height, width, prod(channels)))
 
 
 def pixel_order(space: spaces.Box) -> tuple[int, ...] | None:
-    """The axes of an image in the order height, width, then frames and channels; None where it is no image.
+    """The axes of an image in the order height, width, frames, channels; None if the space is not an image.
 
-    Images are uint8, or floats all from 0 to 1 or from 0 to 255 with at most four channels, of 2 to 4 axes and at
-    least 8 × 8 pixels. Channels stand last or first: beside two equal sides, else on the last axis, unless that is
-    longer than four and than the first. Four axes are stacked frames.
+    Images have 2 to 4 axes and at least 8 × 8 pixels. They are uint8, or floats from 0 to 1 or from 0 to 255 with at
+    most four channels. Channels are last or first: next to two equal sides; otherwise last, unless that axis is longer
+    than four and than the first one. Four axes are stacked frames.
     """
     if not 2 <= len(space.shape) <= 4 or not _holds_pixels(space):
         return None
@@ -77,14 +79,14 @@ def pixel_order(space: spaces.Box) -> tuple[int, ...] | None:
 
 
 def _channels_last(first: int, middle: int, last: int) -> bool:
-    """By the two sides that are equal, if just one pair is; else by lengths, as `pixel_order` says."""
+    """Decided by the one pair of equal sides if there is exactly one, otherwise by lengths; see `pixel_order`."""
     if (first == middle) != (middle == last):
         return first == middle
     return last <= 4 or last <= first
 
 
 def _holds_pixels(space: spaces.Box) -> bool:
-    """Whether the values could be brightnesses; floats only where the bounds say so, and there are channels."""
+    """Whether the values could be pixels; floats only with the bounds of an image and a channel axis."""
     if space.dtype == np.uint8:
         return True
     bounds = (space.low.min(), space.low.max(), space.high.min(), space.high.max())
@@ -92,7 +94,7 @@ def _holds_pixels(space: spaces.Box) -> bool:
 
 
 def action_feature(label: str, space: Any) -> Continuous | Discrete:
-    """What an action space that is no Dict or Tuple is to the networks."""
+    """The feature for an action space other than a Dict or Tuple."""
     _check_entries(label, space)
     match space:
         case spaces.Box():
@@ -107,11 +109,11 @@ def action_feature(label: str, space: Any) -> Continuous | Discrete:
 
 def _check_entries(label: str, space: Any) -> None:
     if 0 in (getattr(space, "shape", None) or ()):
-        _unsupported(label, space, "it has no entries: drop it with a wrapper, an observation also with --keys")
+        _unsupported(label, space, "it has no entries: remove it with a wrapper, or an observation with --env.keys")
 
 
 def _unsupported(label: str, got: Any, advice: str) -> NoReturn:
-    raise UnsupportedSpaceError(f"{label} is {got}, which Reverie doesn't support: {advice}")
+    raise UnsupportedSpaceError(f"{label} is {got}, which Reverie does not support: {advice}")
 
 
 def _times(shape: tuple[int, ...]) -> str:
@@ -119,7 +121,7 @@ def _times(shape: tuple[int, ...]) -> str:
 
 
 def start_and_count(space: Any) -> tuple[Any, Any]:
-    """The smallest value and the number of values of each entry of a space of integers."""
+    """The smallest value and the number of values of each entry of a discrete space."""
     match space:
         case spaces.Discrete():
             return int(space.start), int(space.n)

@@ -1,4 +1,4 @@
-"""An environment's values as the networks see them, and the policy's as the environment takes them: one leaf at a time.
+"""Conversion of observations to features and of the policy's actions to the environment's, one leaf at a time.
 
 Arrays are (N, *shape), one row per environment; `label` names the leaf in errors.
 
@@ -16,25 +16,26 @@ from reverie.spaces.kinds import pixel_order, start_and_count
 
 LARGEST = float(np.finfo(np.float32).max)
 FINITE = (
-    "which can't be learned from: make the environment return finite float32 numbers, or clip with TransformObservation"
+    "which cannot be learned from: return finite float32 numbers, or clip them with "
+    "gymnasium.wrappers.TransformObservation"
 )
 
 
 def encode(label: str, space: Any, feature: Feature, value: np.ndarray) -> np.ndarray:
-    """A batch of the space's values, as the feature that the networks see. Always copies."""
+    """Convert a batch of the space's values to the feature. Always copies."""
     _check_shape(label, value, space.shape or ())
     return _ENCODE[type(feature)](label, space, value)
 
 
 def decode(label: str, space: Any, feature: Feature, value: np.ndarray) -> np.ndarray:
-    """A batch of the policy's values for this feature, as values of the space."""
+    """Convert a batch of the policy's values for this feature to values of the space."""
     _check_shape(label, value, feature.shape)
     return _DECODE[type(feature)](label, space, value)
 
 
 def first_infinite(value: np.ndarray) -> str | None:
-    """Where a number isn't finite as float32, and what to do about it; None if all are."""
-    if value.dtype.kind != "f" or float(np.abs(value).max(initial=0)) <= LARGEST:  # never true of NaN
+    """A complaint about the first number that is not finite as float32, with a fix; None if all are finite."""
+    if value.dtype.kind != "f" or float(np.abs(value).max(initial=0)) <= LARGEST:  # False for NaN
         return None
     finite = np.abs(value.astype(np.float64)) <= LARGEST
     index = tuple(int(i) for i in np.argwhere(~finite)[0])
@@ -47,19 +48,19 @@ def zeros(features: Mapping[str, Feature], n: int) -> dict[str, np.ndarray]:
 
 
 def check_same_length(what: str, values: Mapping[str, np.ndarray]) -> None:
-    """The arrays of all keys must have the same number of rows."""
+    """Check that the arrays of all keys have the same number of rows."""
     if len({len(value) for value in values.values()}) > 1:
         lengths = {key: len(value) for key, value in values.items()}
         raise ValueError(f"the {what}'s keys differ in their number of rows: {lengths}")
 
 
 def _encode_image(label: str, space: spaces.Box, value: np.ndarray) -> np.ndarray:
-    """Channels last, stacked frames among them; floats to the nearest of 256 brightnesses."""
+    """Move channels and stacked frames to the last axis; round floats to the nearest of 256 levels."""
     if value.dtype.kind not in "fiu" or (space.dtype == np.uint8 and value.dtype != np.uint8):
-        raise ValueError(f"{label} is {value.dtype}, but its space says {space.dtype}")
+        raise ValueError(f"{label} is {value.dtype}, but its space is {space.dtype}")
     if space.dtype.kind == "f":
         brightest = float(space.high.flat[0])
-        step = brightest / 255  # resizing and scaling overshoot by rounding, and by less than this
+        step = brightest / 255  # tolerance: resizing and scaling may overshoot slightly by rounding
         within = (value >= -step) & (value <= brightest + step)
         _check_all(within, label, value, f"outside of its space's 0 … {brightest:g}")
         value = np.rint(np.clip(value, 0, brightest) / step)
@@ -73,7 +74,7 @@ def _encode_image(label: str, space: spaces.Box, value: np.ndarray) -> np.ndarra
 def _encode_numbers(label: str, space: spaces.Box, value: np.ndarray) -> np.ndarray:
     if value.dtype.kind not in "fiub":
         raise ValueError(f"{label} is {value.dtype}, expected numbers")
-    with np.errstate(over="ignore"):  # what float32 can't hold becomes infinite and is reported next
+    with np.errstate(over="ignore"):  # an overflow becomes infinite and is reported next
         numbers = value.astype(np.float32)
     _check_all(np.isfinite(numbers), label, value, FINITE)
     return numbers
@@ -90,19 +91,19 @@ def _encode_classes(label: str, space: Any, value: np.ndarray) -> np.ndarray:
 
 def _decode_numbers(label: str, space: spaces.Box, value: np.ndarray) -> np.ndarray:
     value = value.astype(np.float64)
-    _check_all(np.isfinite(value), label, value, "which no environment can execute: has the policy diverged?")
+    _check_all(np.isfinite(value), label, value, "which no environment can apply: has the policy diverged?")
     low, high = space.low.astype(np.float64), space.high.astype(np.float64)
     unit = np.clip(value, -1, 1)
-    with np.errstate(invalid="ignore"):  # 0 · inf, in entries that aren't taken
+    with np.errstate(invalid="ignore"):  # 0 · inf, in entries that `where` discards
         mapped = np.where(both_bounds(space), (1 - unit) / 2 * low + (1 + unit) / 2 * high, value)
         if space.dtype.kind != "f":
             mapped = np.rint(mapped)
-        cast = mapped.astype(space.dtype)  # entries beyond the bounds may overflow; they are replaced next
+        cast = mapped.astype(space.dtype)  # entries beyond the bounds may overflow, and are replaced next
     return np.where(mapped >= high, space.high, np.where(mapped <= low, space.low, cast))
 
 
 def both_bounds(space: spaces.Box) -> np.ndarray:
-    """Which entries have two finite bounds. A float's largest value is how some environments say infinity."""
+    """The entries with two finite bounds. Some environments use a float's largest value as infinity."""
     finite = np.asarray(space.bounded_below & space.bounded_above)
     if space.dtype.kind == "f":
         largest = np.finfo(space.dtype.name).max
@@ -113,7 +114,7 @@ def both_bounds(space: spaces.Box) -> np.ndarray:
 def _decode_classes(label: str, space: Any, value: np.ndarray) -> np.ndarray:
     start, count = start_and_count(space)
     if value.dtype.kind not in "iu":
-        raise ValueError(f"{label} is {value.dtype}, expected integers: classes, not one-hot vectors")
+        raise ValueError(f"{label} is {value.dtype}, expected integers: class indices, not one-hot vectors")
     value = value.astype(np.int64)
     _check_all((value >= 0) & (value < count), label, value, f"outside of its classes 0 … {np.max(count) - 1}")
     return (value + start).astype(space.dtype)
@@ -135,7 +136,7 @@ def _check_shape(label: str, value: np.ndarray, shape: tuple[int, ...]) -> None:
 
 
 def _check_all(good: np.ndarray, label: str, value: np.ndarray, complaint: str) -> None:
-    """Report the first entry that isn't good."""
+    """Report the first entry that is not good."""
     if not good.all():
         row, *index = map(int, np.argwhere(~good)[0])
         place = f" at index {tuple(index)}" if index else ""
