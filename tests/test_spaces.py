@@ -55,7 +55,7 @@ def decode(space: gym.Space[Any], values: Any) -> Any:
         (spaces.Box(0, 255, (4, 3, 96, 80), np.uint8), {"image": Image((96, 80, 12))}),
         (spaces.Box(0, 1, (30, 20, 3), np.float64), {"image": Image((30, 20, 3))}),
         (spaces.Box(0, 255, (3, 30, 20), np.float32), {"image": Image((30, 20, 3))}),
-        (spaces.Box(-1, 1, (30, 20, 3), np.float32), {"vector": Continuous((30, 20, 3))}),
+        (spaces.Box(-1, 1, (30, 20, 3), np.float32), {"image": Image((30, 20, 3))}),
         (spaces.Box(0, 1, (30, 20), np.float32), {"vector": Continuous((30, 20))}),
         (spaces.Box(0, 1, (30, 20, 9), np.float32), {"vector": Continuous((30, 20, 9))}),
         (spaces.Discrete(5, start=-2), {"discrete": Discrete((), 5)}),

@@ -172,7 +172,7 @@ def test_nested_spaces_reach_the_environment() -> None:
             received.append(action)
             return {"a": {"b": 1}}, 0, False, False, {}
 
-    envs = Environments(Nested, 2)
+    envs = Environments(Nested, 2, check=False)
     assert envs.reset().observation["a/b"].tolist() == [2, 2]
     step = envs.step({"arm/x": np.array([[0, 1], [-1, 2]]), "go": np.array([0, 1])})
     assert step.observation["a/b"].tolist() == [1, 1]
@@ -260,7 +260,7 @@ def test_the_faulty_environment_is_named() -> None:
         made.append(Broken(reward=np.nan) if len(made) == 1 else Counting())
         return made[-1]
 
-    envs = Environments(make, 3)
+    envs = Environments(make, 3, check=False)
     envs.reset()
     with pytest.raises(BrokenEnvironmentError, match="environment 1 returned the reward nan"):
         envs.step({"action": np.zeros(3, int)})

@@ -8,7 +8,11 @@ one file, imported on demand.
     from_…       adapters from other interfaces
     wrappers     action repeat and time limit
     guard        checks of everything that an environment returns
-    workers      where environments run: in this process or in processes of their own
+    probe        checks of an environment before a run starts
+    rows         the latest observations, also in shared memory
+    workers      the workers that step environments in this process
+    processes    parallel workers: each environment in its own process
+    final_info   the numbers of the info at the end of an episode
     vector       N environments stepped as one, with restarts
     batched      the same for Gymnasium's VectorEnv
     compiled     the same for environments written in JAX, inside a compiled program
@@ -21,7 +25,7 @@ import gymnasium as gym
 from reverie.envs.guard import BrokenEnvironmentError
 from reverie.envs.interface import AnyEnvironments, BaseEnvironments
 from reverie.envs.make import MissingDependencyError, UnknownEnvironmentError, exists, make_env
-from reverie.envs.opening import open_environments
+from reverie.envs.opening import keys_of, open_environments, settings_of
 from reverie.envs.vector import Environments
 
 __all__ = [
@@ -32,8 +36,10 @@ __all__ = [
     "MissingDependencyError",
     "UnknownEnvironmentError",
     "exists",
+    "keys_of",
     "make_env",
     "open_environments",
+    "settings_of",
 ]
 
 for _id, _observation in {"reverie/Catch-v0": "image", "reverie/CatchVector-v0": "vector"}.items():

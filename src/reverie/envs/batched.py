@@ -17,12 +17,13 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import concatenate, create_empty_array
 
+from reverie.envs import final_info
 from reverie.envs.guard import BrokenEnvironmentError
 from reverie.envs.interface import warn
 from reverie.envs.seeds import seeds
 from reverie.errors import InputError
 from reverie.experience import Step, put, with_rows
-from reverie.spaces import EVERYTHING, Spaces, choose
+from reverie.spaces import EVERYTHING, Keys
 from reverie.spaces.values import LARGEST
 
 Batch = dict[str, np.ndarray]  # key → (N, *shape), encoded for the networks
@@ -43,7 +44,7 @@ class VectorEnvironments:
     """
 
     def __init__(
-        self, env: VectorEnv[Any, Any, Any], *, seed: int = 0, held_out: bool = False, keys: str = EVERYTHING
+        self, env: VectorEnv[Any, Any, Any], *, seed: int = 0, held_out: bool = False, keys: Keys | str = EVERYTHING
     ) -> None:
         self._env, self._seed, self._held_out = env, seed, held_out
         self._mode = env.metadata.get("autoreset_mode")
@@ -53,10 +54,12 @@ class VectorEnvironments:
                 f"gymnasium.vector.AutoresetMode, got {self._mode!r}."
             )
         self.num_envs: int = env.num_envs
-        self.spaces = Spaces(choose(env.single_observation_space, keys), env.single_action_space)
+        keys = keys if isinstance(keys, Keys) else Keys(keys)
+        self.spaces = keys.spaces(env.single_observation_space, env.single_action_space)
         self.ready = np.ones(self.num_envs, bool)
         self.tell: Callable[[str], object] = warn
         self.failures = 0
+        self.final_info: dict[int, dict[str, float]] = {}
         self._seeded = False
         self._shown: Step | None = None  # the latest step
         self._action: Batch = {}  # the next action of each environment
@@ -69,6 +72,7 @@ class VectorEnvironments:
             new = seeds(self._seed if seed is None else seed, self.num_envs, self._held_out)[0]  # Gymnasium counts up
         self._seeded = True
         observation, _ = self._env.reset(seed=new)
+        self.final_info = {}
         everywhere, nowhere = np.ones(self.num_envs, bool), np.zeros(self.num_envs, bool)
         nothing = np.zeros(self.num_envs, np.float32)
         return self._show(Step(self._encoded(observation), nothing, everywhere, nowhere, nowhere))
@@ -87,6 +91,7 @@ class VectorEnvironments:
         encoded = self._encoded(observation)
         terminated, truncated = np.array(terminated, bool), np.array(truncated, bool)
         is_last = terminated | truncated
+        self.final_info = self._final_info(info, is_last)
         if self._mode is AutoresetMode.SAME_STEP and is_last.any():
             self._begun, final = encoded, self._final(info, is_last)
             encoded = {key: put(value, is_last, final[key]) for key, value in encoded.items()}
@@ -96,6 +101,7 @@ class VectorEnvironments:
     def _begin(self, ended: np.ndarray) -> Step:
         """Return the first observations of the environments that ended; the rows of the others are unchanged."""
         assert self._shown is not None
+        self.final_info = {}
         if self._mode is AutoresetMode.DISABLED:
             observation, _ = self._env.reset(options={"reset_mask": ended.copy()})
             begun = self._encoded(observation, ended)
@@ -126,6 +132,17 @@ class VectorEnvironments:
             batch: Any = create_empty_array(space, len(last))
             return self._encoded(concatenate(space, last, batch))
         return self._encoded(final, is_last)
+
+    def _final_info(self, info: Mapping[str, Any], is_last: np.ndarray) -> dict[int, dict[str, float]]:
+        """The numbers of the last infos of the episodes that ended."""
+        if not is_last.any():
+            return {}
+        final: Any = info.get("final_info", info) if self._mode is AutoresetMode.SAME_STEP else info
+        found = {}
+        for index in np.flatnonzero(is_last).tolist():
+            is_list = isinstance(final, np.ndarray | list | tuple)  # one info per environment
+            found[index] = final_info.numbers(final[index] or {}) if is_list else final_info.row(final, index)
+        return {index: numbers for index, numbers in found.items() if numbers}
 
     def _checked(self, reward: Any) -> np.ndarray:
         rewards = np.asarray(reward, np.float64)

@@ -16,7 +16,7 @@ from reverie.envs.functional import JaxEnv
 from reverie.envs.interface import warn
 from reverie.errors import InputError
 from reverie.experience import Step
-from reverie.spaces import EVERYTHING, Spaces, choose, restrict
+from reverie.spaces import EVERYTHING, Keys
 from reverie.spaces.traced import decode_action, encode_observation
 
 
@@ -26,7 +26,7 @@ class CompiledEnvironments:
     Args:
         env: the environment.
         num_envs: N, the number of copies.
-        keys: a regular expression that selects observations of a Dict or Tuple.
+        keys: which observations are used, and how; a string selects them.
 
     Attributes:
         failures: the number of episodes cut off because of a number that was not finite.
@@ -35,13 +35,14 @@ class CompiledEnvironments:
         UnsupportedSpaceError: Reverie does not support the observation space or the action space.
     """
 
-    def __init__(self, env: JaxEnv, num_envs: int = 1, *, keys: str = EVERYTHING) -> None:
+    def __init__(self, env: JaxEnv, num_envs: int = 1, *, keys: Keys | str = EVERYTHING) -> None:
         if num_envs < 1:
             raise InputError(f"num_envs must be at least 1, got {num_envs}")
         self.num_envs, self.failures = num_envs, 0
-        self.spaces = Spaces(choose(env.observation_space, keys), env.action_space)
+        keys = keys if isinstance(keys, Keys) else Keys(keys)
+        self.spaces = keys.spaces(env.observation_space, env.action_space)
         self.tell: Callable[[str], object] = warn
-        self._env, self._choosing = env, keys != EVERYTHING
+        self._env = env
         self._at_once = max(1, num_envs // 128)  # episodes to start together: a reset may cost as much as many steps
 
     def reset(self, key: jax.Array) -> tuple[Any, Step]:
@@ -88,8 +89,6 @@ class CompiledEnvironments:
         return jax.lax.while_loop(lambda carry: carry[0].any(), some, (begins, key, shown))[2]
 
     def _encode(self, observation: Any) -> dict[str, jax.Array]:
-        if self._choosing:
-            observation = restrict(self.spaces.observation_space, observation)
         return encode_observation(self.spaces, observation)
 
     def state(self) -> list[Any]:

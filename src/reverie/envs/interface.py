@@ -61,9 +61,12 @@ class AnyEnvironments(BaseEnvironments, Protocol):
     Attributes:
         ready: (N,) bool, the environments that have a new record in the latest step. Only these take the next action;
             the rows of the others are unchanged.
+        final_info: the numbers and booleans of the last info of each episode that ended in the latest step, by index
+            of the environment and by name; nested names are joined with "/". Empty if no episode ended.
     """
 
     ready: np.ndarray
+    final_info: dict[int, dict[str, float]]
 
     def reset(self, *, seed: Sequence[int] | None = None) -> Step:
         """Start an episode in every environment, with new seeds if `seed` is given."""

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -91,6 +92,29 @@ def make_env(env: EnvLike, **kwargs: Any) -> gym.Env[Any, Any]:
             f"{env!r} returned a {type(made).__module__}.{type(made).__name__}, which is not an environment: {do}."
         )
     return adapted
+
+
+def accepted(env: EnvLike, kwargs: Mapping[str, Any], *, index: int, seed: int) -> dict[str, Any]:
+    """Those of `index` and `seed` that a factory accepts by name and that `kwargs` do not set already.
+
+    With them, a factory can choose a port, a display or a level for each copy.
+    """
+    factory = _factory(env)
+    try:
+        parameters = inspect.signature(factory).parameters if factory else {}
+    except (TypeError, ValueError):  # not written in Python
+        return {}
+    given = {"index": index, "seed": seed}
+    return {name: value for name, value in given.items() if name in parameters and name not in kwargs}
+
+
+def _factory(env: EnvLike) -> Callable[..., Any] | None:
+    """The function or class that creates an environment, if that is how `env` was given."""
+    if not isinstance(env, str):
+        return env if callable(env) and not isinstance(env, gym.Env | JaxEnv) else None
+    module, _, attribute = env.removeprefix("gym/").rpartition(":")
+    factory = getattr(sys.modules.get(module), attribute, None) if not suites.suite_of(env) else None
+    return factory if callable(factory) else None
 
 
 def _as_gymnasium(env: Any, render_mode: str | None = None) -> gym.Env[Any, Any] | None:

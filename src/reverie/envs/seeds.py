@@ -6,6 +6,8 @@ import numpy as np
 
 HELD_OUT = 2**30 + 2**20  # the smallest seed of held-out environments; the others stay below 2³⁰ plus their number
 
+HELD_OUT_INDEX = 1000  # the index of the first held-out environment, for factories that derive ports from it
+
 
 def seeds(seed: int | Sequence[int], num_envs: int, held_out: bool = False) -> list[int]:
     """Distinct seeds below 2³¹, the limit of old environments, that runs with neighboring seeds don't share.

@@ -7,24 +7,29 @@ May import: `reverie.spaces`, `reverie.experience`, and all of `envs` but `batch
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-import gymnasium as gym
 import numpy as np
 from gymnasium.vector.utils import batch_space, iterate
 
-from reverie.envs.guard import BrokenEnvironmentError, Guarded
+from reverie.envs.functional import JaxEnv
+from reverie.envs.guard import BrokenEnvironmentError, Guarded, InterfaceError, contained
 from reverie.envs.interface import counted, warn
-from reverie.envs.make import EnvLike, exists, make_env
-from reverie.envs.seeds import seeds
-from reverie.envs.workers import InProcess, InProcesses, Outcome, Workers
+from reverie.envs.make import EnvLike, accepted, exists, make_env
+from reverie.envs.probe import probe
+from reverie.envs.processes import InProcesses
+from reverie.envs.seeds import HELD_OUT_INDEX, seeds
+from reverie.envs.suites import suite_of
+from reverie.envs.workers import InProcess, Outcome, Workers
 from reverie.envs.wrappers import wrapped
 from reverie.errors import InputError
 from reverie.experience import Step, with_rows
-from reverie.spaces import EVERYTHING, Spaces
+from reverie.spaces import EVERYTHING, Keys, Spaces
 
 Mode = Literal["serial", "parallel", "async"]
 
@@ -51,17 +56,23 @@ class Environments:
             must keep its top-level code under `if __name__ == "__main__":`.
         restarts: how many times, in total, a failed environment is restarted. Its episode is cut off there.
         timeout: seconds after which an environment in its own process counts as failed.
-        keys: a regular expression that selects observations of a Dict or Tuple.
+        keys: which observations are used, and how; a string is a regular expression that selects them.
         time_limit: decisions after which an episode is truncated; 0: only the environment's own limit.
         action_repeat: how many times an action is applied per decision.
         env_kwargs: keyword arguments that create each environment, for example {"render_mode": "rgb_array"}.
+        reset_options: `options` of every reset.
+        check: first check the interface of a copy that is closed again and, for several copies in one process, that
+            they don't disturb each other (see `probe`). Environment objects and suites are never checked.
 
     Attributes:
         ready: (N,) bool, the environments with a new record in the latest step: all, except in the mode "async".
+        final_info: for each environment whose episode ended in the latest step, by index: the numbers and booleans of
+            its last info.
         failures: how many times an environment has failed and was restarted.
-        tell: called with a sentence about each failure.
+        tell: called with a sentence about each failure and each warning.
 
     Raises:
+        InterfaceError, SharedSimulatorError: see `probe`.
         UnsupportedSpaceError: Reverie does not support the observation space or the action space.
         UnknownEnvironmentError, MissingDependencyError: see `make_env`.
     """
@@ -79,10 +90,12 @@ class Environments:
         mode: Mode = "serial",
         restarts: int = 0,
         timeout: float | None = None,
-        keys: str = EVERYTHING,
+        keys: Keys | str = EVERYTHING,
         time_limit: int = 0,
         action_repeat: int = 1,
         env_kwargs: Mapping[str, Any] | None = None,
+        reset_options: Mapping[str, Any] | None = None,
+        check: bool = True,
     ) -> None:
         if num_envs < 1:
             raise InputError(f"num_envs must be at least 1, got {num_envs}")
@@ -92,23 +105,33 @@ class Environments:
                 "An environment object can only be stepped alone and in this process: pass its name or a function that "
                 "creates it."
             )
-        wrap = partial(wrapped, time_limit=time_limit, action_repeat=action_repeat)
-        makers = [partial(_make, i, env, keys, wrap, dict(env_kwargs or {})) for i in range(num_envs)]
-        self._workers: Workers = InProcess(makers) if mode == "serial" else InProcesses(makers)
-        self.num_envs = num_envs
-        self.spaces = Spaces(self._workers.observation_space, self._workers.action_space)
-        self._actions = batch_space(self._workers.action_space, num_envs)
-        self._seed = seed
+        keys = keys if isinstance(keys, Keys) else Keys(keys)
+        settings = keys, time_limit, action_repeat, dict(env_kwargs or {}), dict(reset_options or {}) or None
+        maker = partial(Maker, env, *settings, HELD_OUT_INDEX if held_out else 0)
+        makers = [maker(i) for i in range(num_envs)]
+        probed = [maker(num_envs + i) for i in range(2)] if check and not _trusted(env) else []
         self._new_seeds = partial(seeds, held_out=held_out)
         self._seeds: list[int] | None = self._new_seeds(seed, num_envs)
-        self._timeout = timeout
+        self._workers: Workers
+        if mode == "serial":
+            if probed:
+                probe(probed[0], probed[1] if num_envs > 1 or held_out else None)
+            self._workers = InProcess(makers, self._seeds)
+        else:
+            self._workers = InProcesses(makers, self._seeds, probed=probed[0] if probed else None, timeout=timeout)
+        self.num_envs = num_envs
+        self.spaces = self._workers.spaces
+        self._actions = batch_space(self.spaces.action_space, num_envs)
+        self._seed = seed
         self._allowed = 0 if existing else restarts  # an environment object cannot be created again
         self._streaks = [0] * num_envs  # failures since the latest good step
         self._cancelled = threading.Event()
         self.tell: Callable[[str], object] = warn
         self.failures = 0
         self.ready = np.ones(num_envs, bool)
+        self.final_info: dict[int, dict[str, float]] = {}
         self._asynchronous = mode == "async"
+        self._unsaved = False  # whether `tell` knows that states cannot be saved
         self._ended: np.ndarray | None = None  # (N,) bool, is_last of the previous record
         self._shown: Step | None = None  # the latest step
 
@@ -153,12 +176,13 @@ class Environments:
             if self.ready[i]:
                 command, argument = ("reset", None) if self._ended[i] else ("step", one)
                 self._workers.start(i, command, argument)
-        answered = self._workers.wait(self._timeout) if self._asynchronous else range(self.num_envs)
+        answered = self._workers.wait() if self._asynchronous else range(self.num_envs)
         return self._finish_all(answered, self._ended.copy())
 
     def _finish_all(self, indices: Sequence[int], is_first: np.ndarray) -> Step:
         """A step with the new records of some environments."""
         outcomes = [self._finish(i, is_first) for i in indices]
+        self.final_info = {i: outcome.info for i, outcome in zip(indices, outcomes, strict=True) if outcome.info}
         self.ready = np.isin(np.arange(self.num_envs), indices)
         rows = slice(None) if self.ready.all() else np.array(indices)
         step = self._record(outcomes, rows, is_first[rows])
@@ -171,7 +195,7 @@ class Environments:
     def _finish(self, index: int, is_first: np.ndarray) -> Outcome:
         """The outcome of one environment; if it failed, that of its restarted copy, with `is_first` set."""
         try:
-            outcome: Outcome = self._workers.finish(index, self._timeout)
+            outcome: Outcome = self._workers.finish(index)
         except Exception as error:
             is_first[index] = True
             return self._restarted(index, error)
@@ -181,7 +205,7 @@ class Environments:
     def _restarted(self, index: int, error: Exception) -> Outcome:
         """The first record of a restarted environment, after a pause; raises the error if no restart is left."""
         while True:
-            if self.failures >= self._allowed:
+            if self.failures >= self._allowed or _hopeless(error, self._streaks[index]):
                 error.add_note(f"Raised by environment {index}; {self.failures} of {self._allowed} restarts were used.")
                 raise error
             self.failures += 1
@@ -194,9 +218,10 @@ class Environments:
             if self._cancelled.wait(pause):
                 raise error
             try:
-                self._workers.restart(index, self._timeout)
-                self._workers.start(index, "reset", self._new_seeds([self._seed, index, self.failures], 1)[0])
-                outcome: Outcome = self._workers.finish(index, self._timeout)
+                new = self._new_seeds([self._seed, index, self.failures], 1)[0]
+                self._workers.restart(index, new)
+                self._workers.start(index, "reset", new)
+                outcome: Outcome = self._workers.finish(index)
             except Exception as again:
                 error = again
             else:
@@ -226,8 +251,19 @@ class Environments:
         Saving requires that each environment defines `get_state() -> JSON` and `set_state(state)` and runs in this
         process. Wrappers around an environment don't count: their own state would be lost.
         """
-        envs = self._restorable()
-        return [env.get_state() for env in envs] if envs else None
+        try:
+            states = [env.get_state() for env in self._restorable()]
+            json.dumps(states)
+        except Exception as error:  # of the environment, or about a value that JSON cannot hold
+            if not self._unsaved:
+                self.tell(
+                    f"The environments' get_state() cannot be saved as JSON ({type(error).__name__}: {error}); a "
+                    "resumed run starts new episodes. Return only dicts, lists, strings, numbers and booleans of "
+                    "Python to resume exactly."
+                )
+            self._unsaved = True
+            return None
+        return states or None
 
     def restore(self, state: Sequence[Any], ended: np.ndarray) -> bool:
         """Resume from a `state` instead of a reset; `ended`, (N,) bool, is is_last of the record before it.
@@ -238,8 +274,12 @@ class Environments:
         envs = self._restorable()
         if len(envs) != len(state):
             return False
-        for env, one in zip(envs, state, strict=True):
-            env.set_state(one)
+        try:
+            for env, one in zip(envs, state, strict=True):
+                env.set_state(one)
+        except Exception as error:
+            self.tell(f"The environments' set_state() failed ({type(error).__name__}: {error}); new episodes start.")
+            return False
         self._seeds, self._ended = None, ended.copy()
         return True
 
@@ -250,7 +290,8 @@ class Environments:
 
     def close(self) -> None:
         """Close all environments and end their processes."""
-        self._workers.close()
+        for problem in self._workers.close():
+            self.tell(problem)
 
     def __enter__(self) -> Environments:
         return self
@@ -263,7 +304,7 @@ class Environments:
             encoded = self.spaces.encode_observation(self._workers.observations(), rows)
         except ValueError as error:
             raise BrokenEnvironmentError(str(error)) from error
-        rewards, terminated, truncated = zip(*outcomes, strict=True)
+        rewards, terminated, truncated, _ = zip(*outcomes, strict=True)
         return Step(
             observation=encoded,
             reward=np.array(rewards, np.float32),
@@ -273,7 +314,35 @@ class Environments:
         )
 
 
-def _make(
-    index: int, env: EnvLike, keys: str, wrap: Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]], kwargs: dict[str, Any]
-) -> Guarded:
-    return Guarded(wrap(make_env(env, **kwargs)), index, keys)
+@dataclass(frozen=True)
+class Maker:
+    """Creates one of the environments; can be sent to another process."""
+
+    env: EnvLike
+    keys: Keys
+    time_limit: int
+    action_repeat: int
+    kwargs: dict[str, Any]
+    reset_options: dict[str, Any] | None
+    first: int  # the index of environment 0 for factories that accept one
+    index: int
+
+    def __call__(self, seed: int) -> Guarded:
+        place = accepted(self.env, self.kwargs, index=self.first + self.index, seed=seed)
+        with contained(self.index):
+            made = make_env(self.env, **self.kwargs, **place)
+        env = wrapped(made, time_limit=self.time_limit, action_repeat=self.action_repeat)
+        return Guarded(env, self.index, self.keys, self.reset_options)
+
+
+def _trusted(env: EnvLike) -> bool:
+    """Whether not to check an environment: there is only one of it, or it is Reverie's own adapter."""
+    return exists(env) or isinstance(env, JaxEnv) or (isinstance(env, str) and suite_of(env) is not None)
+
+
+def _hopeless(error: Exception, streak: int) -> bool:
+    """Whether restarting cannot help; `streak` counts failures without a good step in between."""
+    if isinstance(error, InterfaceError):
+        return True
+    bugs = TypeError, AttributeError, NameError, NotImplementedError, BrokenEnvironmentError
+    return streak > 0 and isinstance(error, bugs)

@@ -17,7 +17,7 @@ May import: `errors`; Gymnasium and NumPy. To support another kind of space, add
 from reverie.spaces.features import DTYPES, Continuous, Discrete, Feature, Image
 from reverie.spaces.kinds import UnsupportedSpaceError
 from reverie.spaces.leaves import EVERYTHING, choose, matching, restrict
-from reverie.spaces.spaces import Spaces
+from reverie.spaces.spaces import Keys, Spaces
 
 __all__ = [
     "DTYPES",
@@ -26,6 +26,7 @@ __all__ = [
     "Discrete",
     "Feature",
     "Image",
+    "Keys",
     "Spaces",
     "UnsupportedSpaceError",
     "choose",

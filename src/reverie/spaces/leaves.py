@@ -6,16 +6,19 @@ May import: `features`, `kinds`; Gymnasium.
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 from gymnasium import spaces
 
 from reverie.errors import InputError
 from reverie.spaces.features import Continuous, Discrete, Feature, Image
-from reverie.spaces.kinds import UnsupportedSpaceError
+from reverie.spaces.kinds import Guess, UnsupportedSpaceError, bounds, pixel_order
 
 EVERYTHING = ".*"  # the expression that selects all keys
+BARE = ("observation", "image", "vector")  # names of an observation that is not nested
 Path = tuple[str | int, ...]  # names in Dicts and indices in Tuples, from the outermost to the innermost
 
 
@@ -26,6 +29,16 @@ class Leaf:
     path: Path
     space: Any
     feature: Feature
+    order: tuple[int, ...] = ()  # of an image: its axes in the order height, width, frames, channels
+
+    @cached_property
+    def scale(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Of an image: the values of black and the size of one of 255 steps; None for uint8 from 0 to 255."""
+        low, high = bounds(self.space)
+        if self.space.dtype == np.uint8 and not low.any() and (high == 255).all():
+            return None
+        step = (high - low) / 255
+        return low, np.where(step > 0, step, 1)
 
     def pick(self, tree: Any) -> Any:
         """This leaf's value in an observation."""
@@ -107,8 +120,44 @@ def restrict(space: gym.Space[Any], observation: Any, path: Path = ()) -> Any:
     }
 
 
-def leaves(what: str, space: gym.Space[Any], feature: Callable[[str, Any], Feature]) -> dict[str, Leaf]:
+def unguided(key: str) -> Guess:
+    """No guess."""
+    return None
+
+
+def guided(image_keys: str, vector_keys: str) -> Callable[[str], Guess]:
+    """A function from keys to what two regular expressions say that Boxes are; empty ones match no key.
+
+    Raises:
+        InputError: one of them is not a regular expression.
+    """
+    images, vectors = (
+        _compiled(f"env.{name}", keys) if keys else None
+        for name, keys in (("image_keys", image_keys), ("vector_keys", vector_keys))
+    )
+
+    def guess(key: str) -> Guess:
+        names = (key,) if key else BARE
+        if images and any(map(images.fullmatch, names)):
+            return "image"
+        return "vector" if vectors and any(map(vectors.fullmatch, names)) else None
+
+    return guess
+
+
+def leaves(
+    what: str,
+    space: gym.Space[Any],
+    feature: Callable[..., Feature],
+    guess: Callable[[str], Guess] = unguided,
+) -> dict[str, Leaf]:
     """The leaves of a space by their keys, in sorted order.
+
+    Args:
+        what: "observation" or "action".
+        space: to take apart.
+        feature: for a label and a space and, if there is one, a guess.
+        guess: for a key, "" for a space that is not nested.
 
     Raises:
         UnsupportedSpaceError: two leaves have the same key, or some are not supported; names all of these.
@@ -119,7 +168,9 @@ def leaves(what: str, space: gym.Space[Any], feature: Callable[[str, Any], Featu
         if key in found:
             raise UnsupportedSpaceError(f"two {what} spaces have the key {key!r}: rename one with a wrapper")
         try:
-            found[key] = Leaf(path, leaf, feature(f"{what} {key!r}" if path else f"the {what}", leaf))
+            told = guess(key)
+            known = feature(f"{what} {key!r}" if path else f"the {what}", leaf, *([told] if told else []))
+            found[key] = Leaf(path, leaf, known, pixel_order(leaf, told) or () if isinstance(known, Image) else ())
         except UnsupportedSpaceError as problem:
             problems.append(str(problem))
     if problems:

@@ -13,10 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from reverie.spaces.features import Continuous, Discrete, Image
-from reverie.spaces.kinds import pixel_order, start_and_count
+from reverie.spaces.kinds import both_bounds, start_and_count
 from reverie.spaces.leaves import Leaf, nest
 from reverie.spaces.spaces import Spaces
-from reverie.spaces.values import both_bounds
 
 
 def encode_observation(spaces: Spaces, observation: Any) -> dict[str, jax.Array]:
@@ -42,12 +41,10 @@ def _encode(leaf: Leaf, value: jax.Array) -> jax.Array:
 
 
 def _encode_image(leaf: Leaf, value: jax.Array) -> jax.Array:
-    space, order = leaf.space, pixel_order(leaf.space)
-    assert order is not None
-    if space.dtype.kind == "f":
-        brightest = float(space.high.flat[0])
-        value = jnp.rint(jnp.clip(value, 0, brightest) / (brightest / 255))
-    moved = value.transpose(0, *(axis + 1 for axis in order))
+    if leaf.scale is not None:
+        low, step = (one.astype(np.float32)[None] for one in leaf.scale)
+        value = jnp.rint(jnp.clip((value.astype(jnp.float32) - low) / step, 0, 255))
+    moved = value.transpose(0, *(axis + 1 for axis in leaf.order))
     return moved.reshape(len(value), *leaf.feature.shape).astype(jnp.uint8)
 
 
