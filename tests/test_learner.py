@@ -22,7 +22,7 @@ CONFIG = Config(
     behaviour=BehaviourConfig(imagination_length=3),
     optimizer=OptimizerConfig(learning_rate=1e-2, warmup=2),
 )
-SCALES = {"vector": 1, "rew": 1, "con": 1, "dyn": 1, "rep": 0.1, "policy": 1, "value": 1, "repval": 0.3}
+SCALES = {"observation/vector": 1, "rew": 1, "con": 1, "dyn": 1, "rep": 0.1, "policy": 1, "value": 1, "repval": 0.3}
 B, T = 2, 4
 
 

@@ -1,7 +1,7 @@
 """Forms for a CPU: examples lie in columns (features, N), and layers that read the same input share a product.
 
 Splitting features into blocks and gates is free in this layout, and norms reduce over the outer axis, so that the inner
-loop runs along N. Distributions get transposed views of the columns, which XLA reads in place.
+loop runs along N.
 """
 
 from reverie.learner import Forms

@@ -4,31 +4,20 @@ The textbook's form imagines first and then applies every network to all imagine
 """
 
 from functools import partial
-from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 
-from reverie.behaviour import Action, Critic, Policy, imagine
-from reverie.distributions import Bernoulli, TwoHot
+from reverie.behaviour import Action, Critic, imagine
+from reverie.distributions import Bernoulli
 from reverie.learner import Networks, Outlook, imagination_keys
 from reverie.tuned.cpu import layers
+from reverie.tuned.cpu.distributions import TwoHotColumns
 from reverie.tuned.cpu.rssm import LatentColumns, imagination_noise
 from reverie.tuned.cpu.rssm import imagine as imagine_columns
 from reverie.world_model import Latent
 
 _stop = jax.lax.stop_gradient
-
-
-class _Look(NamedTuple):
-    """An `Outlook` on one step, with the logits of the value in columns."""
-
-    policy: Policy
-    value: Float[Array, "*steps bins starts"]
-    slow_value: Float[Array, "*steps starts"]
-    reward: Float[Array, "*steps starts"]
-    live: Float[Array, "*steps starts"]
 
 
 def look_ahead(
@@ -42,29 +31,28 @@ def look_ahead(
 
     # The backward pass reads products and computes norms and activations again, which is cheaper than to store them.
     @partial(jax.checkpoint, policy=jax.checkpoint_policies.dots_saveable)
-    def look(state: LatentColumns) -> _Look:
+    def look(state: LatentColumns) -> Outlook:
         policy, value = layers.trunks(trained, state.features)
         slow_value, reward, cont = layers.trunks(fixed, state.features)
         outputs = {
             name: {part: layers.linear(head, policy).T for part, head in heads.items()}
             for name, heads in actor.heads.items()
         }
-        return _Look(
+        return Outlook(
             actor.policy(outputs),
-            layers.linear(critic.out, value),
-            TwoHot(layers.linear(slow_critic.out, slow_value).T).prediction(),
-            TwoHot(layers.linear(model.reward_head.out, reward).T).prediction(),
+            TwoHotColumns(layers.linear(critic.out, value)),
+            TwoHotColumns(layers.linear(slow_critic.out, slow_value)).prediction(),
+            TwoHotColumns(layers.linear(model.reward_head.out, reward)).prediction(),
             Bernoulli(layers.linear(model.continue_head.out, cont)[0]).prediction(),
         )
 
-    def act(state: LatentColumns, key: PRNGKeyArray | None) -> tuple[Action, _Look]:
-        seen = look(state)
-        return _stop(seen.policy).sample(key), seen
+    def act(state: LatentColumns, key: PRNGKeyArray | None) -> tuple[Action, Outlook]:
+        outlook = look(state)
+        return _stop(outlook.policy).sample(key), outlook
 
     def step(state: LatentColumns, action: Action, uniform: Array | None) -> LatentColumns:
         return imagine_columns(model.rssm, state, model.encode_actions(action), uniform)
 
     act_keys, step_keys = imagination_keys(key, horizon)
     noise = imagination_noise(model.rssm, step_keys, starts.deter.shape[0])
-    action, seen = imagine(step, act, LatentColumns.of(starts), horizon, act_keys, noise)
-    return action, Outlook(seen.policy, TwoHot(jnp.swapaxes(seen.value, -1, -2)), *seen[2:])
+    return imagine(step, act, LatentColumns.of(starts), horizon, act_keys, noise)

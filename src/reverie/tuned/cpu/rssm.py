@@ -3,15 +3,14 @@
 The state stays in this layout through all steps; its deterministic part is never transposed.
 """
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray
 
-from reverie.distributions import Categorical
 from reverie.tuned.cpu import layers
+from reverie.tuned.cpu.distributions import draw, straight_through
 from reverie.tuned.recurrence import Affine, Apply, recurrence
 from reverie.world_model import RSSM, Latent
 
@@ -48,8 +47,7 @@ def imagine(
     """Compute `RSSM.imagine` without gradient, which imagined states never need."""
     deter = _sequence(rssm, state, action)
     logits = layers.linear(rssm.prior_out, layers.trunk(rssm.prior_trunk, deter))
-    prior = _categorical(rssm.groups, rssm.classes, rssm.unimix, logits)
-    sample = prior.mode() if uniform is None else prior.pick(uniform)
+    sample = draw(logits.reshape((rssm.groups, rssm.classes, -1)), rssm.unimix, uniform)
     return LatentColumns(deter, jax.nn.one_hot(sample, rssm.classes, axis=1, dtype=deter.dtype).reshape(logits.shape))
 
 
@@ -81,7 +79,7 @@ def observe(
     # The two trunks that feed the sequence model are normalized together, because every kernel of a step counts.
     entering = jax.tree.map(lambda *x: jnp.stack(x), rssm.deter_in.norm, rssm.stoch_in.norm)
     norms = (entering, rssm.hidden_norm, rssm.posterior_trunk.norm)
-    as_belief = partial(_categorical, rssm.groups, rssm.classes, rssm.unimix)
+    shape, unimix = (rssm.groups, rssm.classes, -1), rssm.unimix
 
     def step(apply: Apply, others: tuple[Any, ...], state: tuple[Array, ...], now: tuple[Any, ...]) -> Any:
         (entering, hidden_norm, posterior_norm), bias = others
@@ -95,9 +93,9 @@ def observe(
         deter = _memory(apply("gates", hidden.reshape((blocks, -1, keep.shape[1]))), deter)
         read, pre = jnp.split(apply("deter", deter), [units])
         logits = apply("logits", layers.finish(posterior_norm, pre + from_embedding))
-        belief = as_belief(logits)
-        sample = belief.mode() if uniform is None else belief.pick(uniform)
-        stoch = jnp.swapaxes(belief.straight_through(sample), 1, 2).astype(deter.dtype).reshape(stoch.shape)
+        belief = logits.reshape(shape)
+        drawn = straight_through(belief, unimix, draw(belief, unimix, uniform))
+        stoch = drawn.astype(deter.dtype).reshape(stoch.shape)
         return (deter, stoch, read), (deter, stoch, logits)
 
     dtype = enter.weight.dtype
@@ -135,11 +133,6 @@ def _memory(gates: Float[Array, "blocks rows n"], deter: Float[Array, "deter n"]
     candidate = jnp.tanh(jax.nn.sigmoid(reset) * candidate)
     update = jax.nn.sigmoid(update - 1)
     return update * candidate + (1 - update) * deter.astype(gates.dtype)
-
-
-def _categorical(groups: int, classes: int, unimix: float, logits: Float[Array, "stoch n"]) -> Categorical:
-    """Return the distribution of columns of logits; its samples have shape (groups, N)."""
-    return Categorical(jnp.swapaxes(logits.reshape((groups, classes, -1)), 1, 2), unimix)
 
 
 def _swap(x: Float[Array, "steps n groups"]) -> Float[Array, "steps groups n"]:
