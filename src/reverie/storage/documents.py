@@ -71,6 +71,19 @@ class Document:
             self.expected("an object")
         return self.value
 
+    def settings(self) -> dict[str, Json]:
+        """An object whose fields are checked elsewhere, in which texts can be printed and integers have 64 bits."""
+        inside = list(self.fields().values())
+        while inside:
+            document = inside.pop()
+            if isinstance(document.value, dict | list):
+                inside += document.fields().values() if isinstance(document.value, dict) else document.elements()
+            elif isinstance(document.value, str):
+                document.text()
+            elif type(document.value) is int:
+                document.integer(-LARGEST_INTEGER - 1)
+        return self.mapping()
+
     def text(self) -> str:
         """A text without lone surrogates, which could not be printed."""
         if not isinstance(self.value, str) or not _is_printable(self.value):
