@@ -39,6 +39,10 @@ class ModelConfig:
     """Regular expression: which of the observations selected by --env.keys the policy sees."""
     decoder_keys: str = ".*"
     """Regular expression: which of the observations selected by --env.keys the world model predicts."""
+    encoders: tuple[str, ...] = ()
+    """Custom encoders of single observations, as pairs KEY=NAME; see reverie.register_encoder."""
+    decoders: tuple[str, ...] = ()
+    """Custom decoders of single observations, as pairs KEY=NAME; see reverie.register_decoder."""
     compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of the networks' computations. auto: float32 on CPUs, bfloat16 on accelerators."""
 

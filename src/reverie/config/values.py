@@ -22,7 +22,7 @@ def converted(hint: Any, value: Any, name: str) -> Any:
     if expected:
         raise InputError(f"{name} must be {expected}, got {value!r}.")
     if get_origin(kind) is tuple:
-        return tuple(map(float, value))
+        return tuple(map(get_args(kind)[0], value))
     return float(value) if kind is float else value
 
 
@@ -31,6 +31,9 @@ def _expected(kind: Any, value: Any) -> str | None:
     if get_origin(kind) is Literal:
         fits = isinstance(value, str) and value in get_args(kind)
         return None if fits else f"one of {', '.join(map(repr, get_args(kind)))}"
+    if kind == tuple[str, ...]:
+        fits = isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
+        return None if fits else "a list of texts"
     if get_origin(kind) is tuple:
         count = len(get_args(kind))
         fits = isinstance(value, list | tuple) and len(value) == count
