@@ -18,8 +18,9 @@ ERROR, USAGE, INTERRUPTED = 1, 2, 130
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command. What a person can fix is reported in a sentence, without a traceback; `reverie --help` lists the
     exit statuses."""
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold any bytes, terminals may be ASCII
+    for stream in (sys.stdout, sys.stderr):  # names of files may hold any bytes, and a terminal may know only ASCII
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     status = USAGE
     try:
         _search_working_folder()
