@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 import reverie as reverie_package
+from reverie.agent import read_description
 from reverie.cli import main
 from reverie.cli.flags import texts_of
-from reverie.cli.parsing import COMMANDS
+from reverie.cli.parsing import COMMANDS, parse
 from reverie.config import SHORT, Config
 
 SETTINGS = {
@@ -177,6 +178,12 @@ def test_wrong_usage_is_explained_in_a_sentence(capsys, arguments, sentence):
     ("arguments", "sentence"),
     [
         (["train", "CartPool-v1"], "did you mean 'CartPole-v1'"),
+        (["inspect", "os:system"], "'os:system' can't be called without arguments to make an environment"),
+        (["inspect", "gymnasium:Env"], "without observation_space"),
+        (["inspect", ".:make"], "is a relative import"),
+        (["inspect", "CartPole-v1", "--encoder-keys", "nomatch"], "matches no observation"),
+        (["inspect", "CartPole-v1", "--keys", "("], "keys"),
+        (["report", "bytes-\udcff"], "bytes-"),
         (["train", "CartPole-v1", "--replay-memory", "9MB"], "but the budget is 9 MB. Keep fewer with"),
         (["plot", "nowhere"], "There is no run in nowhere"),
         (["report", "nowhere"], "There is no run in nowhere"),
@@ -193,6 +200,50 @@ def test_wrong_usage_is_explained_in_a_sentence(capsys, arguments, sentence):
 def test_errors_are_explained_in_a_sentence(run, monkeypatch, capsys, arguments, sentence):
     monkeypatch.chdir(run)
     assert (status(*arguments), sentence in said(capsys)) == (1, True)
+
+
+def test_a_run_can_be_repeated_from_its_config(run):
+    """A flag and the size override the file; the file overrides the defaults of the environment's suite."""
+    file = run / "runs" / "cartpole" / "config.yaml"
+    command = parse(["train", "crafter", "--config", str(file), "--size", "size12m", "--replay.batch", "3"])
+    config = read_description(file.with_name("agent.json"))[1]
+    assert (config.run.steps, config.run.train_ratio, config.env.envs) == (80, 4, 2)
+    assert command.config == config.override(size="size12m", **{"replay.batch": 3})
+
+
+def test_ctrl_c_has_an_exit_status_of_its_own(tmp_path, monkeypatch):
+    (tmp_path / "interrupting.py").write_text("def make():\n    raise KeyboardInterrupt\n")
+    monkeypatch.chdir(tmp_path)
+    assert status("inspect", "interrupting:make") == 130
+
+
+def test_a_deleted_working_folder_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    tmp_path.rmdir()
+    status("suites")
+    assert "The working folder has been deleted" in said(capsys)
+
+
+def test_output_that_nobody_reads_ends_the_command_quietly(tmp_path):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing) as stdout:
+        result = subprocess.run([sys.executable, "-m", "reverie", "suites"], stdout=stdout, stderr=subprocess.PIPE)
+    assert (result.returncode, result.stderr) == (1, b"")
+
+
+def test_jax_without_devices_is_explained(tmp_path):
+    result = python("-c", UNAVAILABLE, cwd=tmp_path)
+    assert result.stderr.startswith("Error: JAX finds no device to compute on, as JAX_PLATFORMS is 'rocm': unset it")
+    assert result.returncode == 1
+
+
+UNAVAILABLE = """
+import os
+os.environ["JAX_PLATFORMS"] = "rocm"
+from reverie.cli import main
+main(["inspect", "CartPole-v1"])
+"""
 
 
 def test_version_and_help_name_what_there_is(capsys):
