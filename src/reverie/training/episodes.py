@@ -1,20 +1,27 @@
-"""Returns and lengths of episodes as they go on in several environments. May import: `experience`."""
+"""Returns and lengths of episodes. May import: `experience`."""
 
 from collections import deque
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from reverie.experience import Step
 
-RECENT = 20  # episodes in the return that is shown
+RECENT = 20  # episodes in the mean return that is displayed
+
+
+class Episode(NamedTuple):
+    """A finished episode."""
+
+    total_reward: float  # its return
+    length: int  # decisions
 
 
 class Episodes:
     """Adds up rewards and decisions until an episode ends.
 
     Attributes:
-        count: finished ones.
+        count: finished episodes.
         recent: returns of the newest finished ones.
     """
 
@@ -23,33 +30,38 @@ class Episodes:
         self.count = 0
         self.recent: deque[float] = deque(maxlen=RECENT)
 
-    def add(self, step: Step, which: np.ndarray) -> list[tuple[float, int]]:
-        """Return and length of each episode that ends with this step of environments `which`, (N,) bool.
+    def add(self, step: Step, which: np.ndarray) -> list[Episode]:
+        """The episodes that end with this step of the environments `which`, (N,) bool.
 
-        One that is cut off by another has none.
+        An episode that is cut off by the start of another one is not among them.
         """
         begun = which & step.is_first
         self._returns[begun], self._lengths[begun] = 0, 0
         self._returns[which] += step.reward[which]
         self._lengths += which & ~step.is_first
         ended = np.flatnonzero(which & step.is_last)
-        finished = [(float(self._returns[i]), int(self._lengths[i])) for i in ended]
+        finished = [Episode(float(self._returns[i]), int(self._lengths[i])) for i in ended]
         self.count += len(finished)
-        self.recent.extend(value for value, _ in finished)
+        self.recent.extend(episode.total_reward for episode in finished)
         self._returns[ended], self._lengths[ended] = 0, 0
         return finished
 
+    @property
+    def running(self) -> float:
+        """The mean return so far of the unfinished episodes."""
+        return float(self._returns.mean())
+
     def begin(self) -> None:
-        """Forget unfinished episodes: all environments start anew."""
+        """Forget unfinished episodes: all environments start new ones."""
         self._returns[:], self._lengths[:] = 0, 0
 
     def state(self) -> dict[str, Any]:
-        """In JSON's types."""
+        """The state in JSON's types, for `restore`."""
         unfinished = {"returns": self._returns.tolist(), "lengths": self._lengths.tolist()}
         return {"count": self.count, "recent": list(self.recent), **unfinished}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a `state`."""
+        """Resume from a `state`."""
         self.count = int(state["count"])
         self.recent = deque(map(float, state["recent"]), maxlen=RECENT)
         self._returns[:], self._lengths[:] = state["returns"], state["lengths"]
