@@ -6,7 +6,7 @@ May import: `config`, `agent`, `learner`, and of `training` `episodes`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from reverie.agent import Agent
 from reverie.config import Config
@@ -15,6 +15,7 @@ from reverie.learner import UpdateOutput
 from reverie.training.episodes import Episode, Episodes
 
 
+@runtime_checkable
 class Run(Protocol):
     """What a callback sees of a run."""
 

@@ -9,7 +9,8 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, Protocol
+from importlib import import_module
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -117,6 +118,7 @@ class Display:
             live.stop()
 
 
+@runtime_checkable
 class _LiveLines(Protocol):
     """The methods of `rich.live.Live` that the display uses."""
 
@@ -129,8 +131,7 @@ class _NotebookLines:
     """One output of a notebook's cell, updated in place."""
 
     def __init__(self, renderable: RenderableType) -> None:
-        from IPython.display import display
-
+        display = import_module("IPython.display").display  # there in every notebook, but no dependency
         self._handle: Any = display(renderable, display_id=True)
 
     def update(self, renderable: RenderableType, *, refresh: bool = False) -> None:

@@ -18,17 +18,18 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from reverie.agent import Agent, Keys
+from reverie.compiling import compiler_options
 from reverie.config import Config
 from reverie.envs import AnyEnvironments
 from reverie.envs.compiled import CompiledEnvironments
 from reverie.experience import Experience
-from reverie.learner import Latents, Learner, LearnerState, Networks, UpdateOutput
-from reverie.nn import compiler_options
+from reverie.learner import Latents, Learner, LearnerState, Networks, UpdateOutput, compute_dtype
 from reverie.replay import Rows
 from reverie.storage import as_tree
 from reverie.training.clock import Clock
 from reverie.training.episodes import Episode, Episodes
 from reverie.training.records import empty_replay, stored_latents
+from reverie.tuned import best_forms
 
 Position = TypeVar("Position", bound="tuple[Any, ...]")
 """Where acting stands between two steps; a NamedTuple whose first field is the last `Step`."""
@@ -80,7 +81,8 @@ class LearningLoop(ABC, Generic[Position]):
         self.config, self.clock = config, clock
         self._environments = envs
         self._keys = Keys.of(config.seed)
-        learner = Learner(envs.spaces.observation, envs.spaces.action, config)
+        forms = best_forms(compute_dtype(config.model))
+        learner = Learner(envs.spaces.observation, envs.spaces.action, config, forms)
         self._dtype = learner.dtype
         self._update = jax.jit(partial(_update, learner), donate_argnums=0, compiler_options=compiler_options())
         state = learner.fresh(self._keys.init)

@@ -1,4 +1,7 @@
-"""How much memory or disk replay may use, and whether a run fits. May import: `config`, `errors`, `replay`, `records`."""
+"""How much memory or disk replay may use, and whether a run fits.
+
+May import: `config`, `errors`, `replay`, `records`.
+"""
 
 import os
 import re

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from signal import SIGINT, Signals
-from typing import Literal, NoReturn
+from typing import NoReturn
 
 from reverie.agent import Agent
 from reverie.compiling import use_cache
@@ -19,7 +19,7 @@ from reverie.training.callbacks import Callbacks, Until
 from reverie.training.clock import Clock
 from reverie.training.description import cautions, describe
 from reverie.training.display import Display, counted
-from reverie.training.divergence import Divergence, DivergedError, has_diverged
+from reverie.training.divergence import DivergedError, Divergence, has_diverged
 from reverie.training.dreaming import Dreams
 from reverie.training.episodes import Episodes
 from reverie.training.folder import RunFolder
@@ -316,7 +316,8 @@ class Trainer:
             self._end("finished", self._stopped, saved=not problem)
         how = f"{'Interrupted' if self.interrupted else 'Done'} after {counted(self.env_steps, 'step')}"
         if problem:
-            raise NotSavedError(f"{how}, but the newest state is NOT saved: {problem} {self._saver.fallback()}", self.agent)
+            message = f"{how}, but the newest state is NOT saved: {problem} {self._saver.fallback()}"
+            raise NotSavedError(message, self.agent)
         if not self.updates and self.config.run.train_ratio:
             self._display.warn("the run ended before its first update: nothing was learned.")
         if self._folder:
