@@ -1,10 +1,8 @@
 """Metrics, written as JSON lines and to the other loggers of the config. docs/metrics.md lists them.
 
-May import: `config`, `errors`, `results` (to read existing metrics), `tensorboard`, `weights_and_biases`.
+May import: `config`, `errors`, `results` (to read existing metrics), `storage`, `tensorboard`, `weights_and_biases`.
 """
 
-import json
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -13,6 +11,7 @@ from typing import Protocol, runtime_checkable
 
 from reverie.config import Config
 from reverie.results import read_metrics
+from reverie.storage import open_to_append, row_as_json, write_text
 
 
 @runtime_checkable
@@ -41,12 +40,11 @@ class JsonLines:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / self.name
         _truncate(path, resume_step)
-        self._file = path.open("a", encoding="utf-8")
+        self._file = open_to_append(path)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Append a row; numbers that are not finite become null, as JSON has no others."""
-        finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
-        self._file.write(json.dumps({"step": step, "time": round(time.time(), 3), **finite}) + "\n")
+        self._file.write(row_as_json({"step": step, "time": round(time.time(), 3), **values}).encode())
 
     def flush(self) -> None:
         self._file.flush()
@@ -118,7 +116,4 @@ def _truncate(path: Path, step: int) -> None:
     """Drop rows after a step, and damaged lines."""
     if not path.exists():
         return
-    rows = [row for row in read_metrics(path.parent) if row["step"] <= step]
-    replacement = path.with_suffix(".tmp")
-    replacement.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    replacement.replace(path)
+    write_text(path, "".join(row_as_json(row) for row in read_metrics(path.parent) if row["step"] <= step))

@@ -1,9 +1,8 @@
 """A run's `run.json`: on which machine and with which versions it runs, since when, and how it ended.
 
-May import: `storage`.
+May import: `errors`, `storage`.
 """
 
-import json
 import os
 import platform
 import socket
@@ -15,7 +14,8 @@ from typing import Any, Literal
 
 import jax
 
-from reverie.storage import write_text
+from reverie.errors import InputError
+from reverie.storage import as_json, read_document, write_text
 
 NAME = "run.json"
 Status = Literal["running", "finished", "interrupted", "failed"]
@@ -43,15 +43,16 @@ class RunFile:
 
     def start(self, env_steps: int, updates: int, steps: int) -> None:
         """Write that this process trains here now."""
-        earlier, now = read_run_file(self._path.parent), time.time()
+        now, earlier = time.time(), read_run_file(self._path.parent)
+        begun, processes = earlier.get("first_started"), earlier.get("processes")
         self._contents = {
             "status": "running",
             "reason": None,
             "saved": None,
-            "first_started": earlier.get("first_started", now),
+            "first_started": begun if isinstance(begun, float) else now,
             "started": now,
             "ended": None,
-            "processes": int(earlier.get("processes", 0)) + 1,
+            "processes": processes + 1 if isinstance(processes, int) else 1,
             "env_steps": env_steps,
             "updates": updates,
             "steps": steps,
@@ -70,7 +71,7 @@ class RunFile:
 
     def _write(self) -> None:
         try:
-            write_text(self._path, json.dumps(self._contents, indent=2))
+            write_text(self._path, as_json(self._contents))
         except OSError as error:
             self._warn(f"{NAME} could not be written ({error}).")
 
@@ -78,10 +79,9 @@ class RunFile:
 def read_run_file(folder: Path) -> dict[str, Any]:
     """The contents of a folder's `run.json`; empty if there is none, or it can't be read."""
     try:
-        found = json.loads((folder / NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_document(folder / NAME).mapping()
+    except (OSError, InputError):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _machine() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Metrics for TensorBoard, without TensorFlow. May import: nothing of Reverie.
+"""Metrics for TensorBoard, without TensorFlow. May import: `storage`.
 
 Events are written directly. tensorboardX's SummaryWriter would pass them to a thread that dies when the disk is full,
 and then wait for it forever.
@@ -15,6 +15,8 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 
+from reverie.storage import subfolder
+
 
 class TensorBoard:
     """Writes events to the folder, into one file unless writing fails.
@@ -25,8 +27,7 @@ class TensorBoard:
     name = "TensorBoard"
 
     def __init__(self, folder: Path, resume_step: int | None):
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._files = folder, 0
+        self._folder, self._files = subfolder(folder.parent, folder.name, create=True), 0
         self._events: EventsWriter | None = None
         if resume_step is not None:
             start = SessionLog(status=SessionLog.START)
