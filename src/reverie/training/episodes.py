@@ -1,6 +1,8 @@
 """Returns and lengths of episodes. May import: `experience`."""
 
 from collections import deque
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +17,7 @@ class Episode(NamedTuple):
 
     total_reward: float  # its return
     length: int  # decisions
+    info: Mapping[str, float]  # numbers and booleans of its last `info`, by name
 
 
 class Episodes:
@@ -22,26 +25,33 @@ class Episodes:
 
     Attributes:
         count: finished episodes.
+        longest: length of the longest finished one since this process began.
         recent: returns of the newest finished ones.
     """
 
     def __init__(self, num_envs: int) -> None:
         self._returns, self._lengths = np.zeros(num_envs), np.zeros(num_envs, int)
-        self.count = 0
+        self.count = self.longest = 0
         self.recent: deque[float] = deque(maxlen=RECENT)
 
-    def add(self, step: Step, which: np.ndarray) -> list[Episode]:
-        """The episodes that end with this step of the environments `which`, (N,) bool.
+    def add(
+        self, step: Step, which: np.ndarray, infos: Mapping[int, Mapping[str, float]] = MappingProxyType({})
+    ) -> list[Episode]:
+        """The episodes that end with this step; not those that are cut off by the start of another one.
 
-        An episode that is cut off by the start of another one is not among them.
+        Args:
+            step: of N environments.
+            which: (N,) bool, the environments that took part in it.
+            infos: the numbers of the last `info` of each episode that ends, by index of the environment.
         """
         begun = which & step.is_first
         self._returns[begun], self._lengths[begun] = 0, 0
         self._returns[which] += step.reward[which]
         self._lengths += which & ~step.is_first
         ended = np.flatnonzero(which & step.is_last)
-        finished = [Episode(float(self._returns[i]), int(self._lengths[i])) for i in ended]
+        finished = [Episode(float(self._returns[i]), int(self._lengths[i]), infos.get(int(i), {})) for i in ended]
         self.count += len(finished)
+        self.longest = max(self.longest, *(episode.length for episode in finished), 0)
         self.recent.extend(episode.total_reward for episode in finished)
         self._returns[ended], self._lengths[ended] = 0, 0
         return finished

@@ -20,8 +20,7 @@ from jaxtyping import PRNGKeyArray
 from reverie.agent import Agent, Keys
 from reverie.compiling import compiler_options
 from reverie.config import Config
-from reverie.envs import AnyEnvironments
-from reverie.envs.compiled import CompiledEnvironments
+from reverie.envs.interface import BaseEnvironments
 from reverie.experience import Experience
 from reverie.learner import Latents, Learner, LearnerState, Networks, UpdateOutput, compute_dtype
 from reverie.replay import Rows
@@ -72,7 +71,7 @@ class LearningLoop(ABC, Generic[Position]):
 
     def __init__(
         self,
-        envs: AnyEnvironments | CompiledEnvironments,
+        envs: BaseEnvironments,
         config: Config,
         clock: Clock,
         folder: Path | None = None,

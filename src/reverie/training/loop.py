@@ -91,7 +91,8 @@ class Loop(LearningLoop[Now]):
         decisions = int(np.sum(ready & ~step.is_last))
         self.env_steps += decisions
         self._earn(decisions)
-        return Progress(self.episodes.add(following, self._envs.ready), updates, skipped)
+        episodes = self.episodes.add(following, self._envs.ready, self._envs.final_info)
+        return Progress(episodes, updates, skipped)
 
     def _act(self, step: Step, ready: np.ndarray, carry: Carry) -> tuple[Carry, dict[str, jax.Array], Latents]:
         """Act in all environments, so that one program serves any number of ready ones; only these change."""

@@ -11,7 +11,9 @@ from reverie.config import Config
 from reverie.envs import AnyEnvironments, exists, open_environments
 from reverie.envs.make import EnvLike
 from reverie.errors import InputError
-from reverie.training.evaluation import Evaluation, play
+from reverie.training.evaluation import MAX_STEPS, Evaluation, play
+
+SHORTEST_LIMIT = 10_000  # decisions that any episode may have: at the start of training all may be short
 
 
 class PeriodicEvaluation:
@@ -42,12 +44,26 @@ class PeriodicEvaluation:
         """Whether a multiple of the interval lies between two step counts."""
         return self._every > 0 and before // self._every < now // self._every
 
-    def play(self, agent: Agent) -> Evaluation | None:
-        """Evaluate the agent; None if an environment failed or the evaluation was cancelled."""
+    def play(self, agent: Agent, longest: int) -> Evaluation | None:
+        """Evaluate the agent; None if an environment failed or the evaluation was cancelled.
+
+        Args:
+            agent: the agent that plays.
+            longest: the length of the longest episode of training. Episodes ten times as long are cut off, so that a
+                task without an end is evaluated too.
+        """
+        max_steps = max(10 * longest, SHORTEST_LIMIT) if longest else MAX_STEPS
         try:
             if self._environments is None:
                 self._environments = self._open()
-            return play(agent, self._environments, self._episodes, self._seed, stopped=lambda: self._cancelled)
+            return play(
+                agent,
+                self._environments,
+                self._episodes,
+                self._seed,
+                max_steps=max_steps,
+                stopped=lambda: self._cancelled,
+            )
         except Exception as error:  # an evaluation is never worth the run
             self.close()
             if not self._failed:

@@ -3,6 +3,7 @@
 May import: `clock`, `display`, `episodes`, `evaluation`, `metrics`.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +18,9 @@ from reverie.training.episodes import Episode, Episodes
 from reverie.training.evaluation import Evaluation
 from reverie.training.metrics import MetricsWriter
 
+# All but what Gymnasium's wrappers put there for themselves.
+INFO = r"(?!episode/|episode$|TimeLimit\.truncated$|_).*"
+
 
 class Report:
     """Collects metrics and writes a row of their means for each logging interval.
@@ -28,14 +32,23 @@ class Report:
         steps: environment steps of the whole run.
         env_steps: environment steps so far.
         updates: updates so far.
+        info: regular expression: which numbers of the infos of finished episodes become metrics.
     """
 
     def __init__(
-        self, display: Display, writer: MetricsWriter | None, clock: Clock, steps: int, env_steps: int, updates: int
+        self,
+        display: Display,
+        writer: MetricsWriter | None,
+        clock: Clock,
+        steps: int,
+        env_steps: int,
+        updates: int,
+        info: str = INFO,
     ) -> None:
         self._display, self._writer, self._clock, self._steps = display, writer, clock, steps
         self._updates: list[tuple[dict[str, jax.Array], jax.Array]] = []  # metrics and `finite`, since the last row
-        self._recorded: dict[str, list[float]] = defaultdict(list)  # likewise, from callbacks
+        self._recorded: dict[str, list[float]] = defaultdict(list)  # likewise, from callbacks and infos
+        self._keep_info = re.compile(info)
         self._reported = (env_steps, updates)
         self._paced = False  # whether the last row was of an interval with updates and without compiling
 
@@ -51,6 +64,9 @@ class Report:
         """Write the row of an episode that ended."""
         row = {"episode/return": episode.total_reward, "episode/length": float(episode.length)}
         self.scalars(env_steps, row)
+        for name, value in episode.info.items():
+            if self._keep_info.fullmatch(name):
+                self.record(f"episode/info/{name}", value)
 
     def scalars(self, env_steps: int, values: Mapping[str, float]) -> None:
         """Write a row to the loggers alone."""

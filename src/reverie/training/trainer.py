@@ -265,7 +265,7 @@ class Trainer:
 
     def _evaluate(self) -> None:
         with self._clock.measure("eval"):
-            result = self._evaluation.play(self.agent)
+            result = self._evaluation.play(self.agent, self.episodes.longest)
         if result is not None:
             self._report.evaluation(self.env_steps, result)
 
