@@ -29,6 +29,9 @@ EnvLike = str | Callable[..., Any] | gym.Env[Any, Any] | JaxEnv | Any
 """A name, a factory, or an environment of Gymnasium, dm_env or Gym, or written in JAX."""
 
 
+SHOWN = 10  # functions and classes of a module listed in an error
+
+
 class UnknownEnvironmentError(InputError):
     """No environment has this name; the message suggests the closest ones."""
 
@@ -209,12 +212,13 @@ def _make_named(name: str, kwargs: dict[str, Any], registered: Callable[..., Any
     module = _import(module_name) if module_name else None
     factory = getattr(module, attribute, None)
     if callable(factory):
+        _check_factory(name, module_name, factory)
         return factory(**kwargs)
     if not _is_registered(attribute):
         raise UnknownEnvironmentError(
-            f"There is no environment {name!r}{_suggestion(attribute, module)}: give the id of a registered "
+            f"There is no environment {name!r}{_suggestion(attribute, module)}: use the id of a registered "
             "Gymnasium environment, 'package:Name-v0' to import the package that registers it, or "
-            "'module:factory'."
+            f"'module:factory'.{_factories(module)}"
         )
     fast_drawing = kwargs.pop("fast_drawing", None)
     with warnings.catch_warnings():
@@ -225,6 +229,25 @@ def _make_named(name: str, kwargs: dict[str, Any], registered: Callable[..., Any
     if isinstance(env, gym.Env):
         drawing.simplify_env(env, fast_drawing)
     return env
+
+
+def _check_factory(name: str, module_name: str, factory: Any) -> None:
+    """Refuse functions that cannot create environments but may have side effects when called."""
+    if module_name.partition(".")[0] in sys.stdlib_module_names or inspect.isbuiltin(factory):
+        raise NotAnEnvironmentError(
+            f"{name!r} is a function of Python or of a compiled library and was not called: name a function or class "
+            "of your own that returns an environment, as 'module:factory'."
+        )
+
+
+def _factories(module: ModuleType | None) -> str:
+    """A sentence that lists the functions and classes of a module, its own ones first."""
+    if module is None:
+        return ""
+    public = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
+    own = sorted(public, key=lambda name: getattr(getattr(module, name), "__module__", None) != module.__name__)
+    shown = ", ".join(own[:SHOWN]) + (", …" if len(own) > SHOWN else "")
+    return f" {module.__name__!r} defines {shown}." if own else f" {module.__name__!r} defines no functions or classes."
 
 
 def _import(module_name: str) -> ModuleType:
