@@ -328,7 +328,7 @@ def test_open_loop_imagination(golden):
 def test_metrics_of_an_update(golden, update):
     state, output = golden.updates[update]
     counts = {"opt/updates": state.updates, "opt/param_count": state.networks.parameter_count}
-    agree(output.metrics | counts, golden.under(f"train/{update}/metrics/"))
+    agree(reference_names(output.metrics) | counts, golden.under(f"train/{update}/metrics/"))
 
 
 def test_return_scale_after_the_first_update(golden):

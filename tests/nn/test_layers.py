@@ -18,8 +18,7 @@ from reverie.nn import (
     max_pool,
     plain_convolutions,
 )
-from reverie.nn.conv import plain_convolve
-from reverie.nn.convolve import best_tile, blocked_convolve
+from reverie.nn.convolve import best_tile, blocked_convolve, plain_convolve
 from reverie.nn.init import scaled_normal
 
 KEY = jax.random.key(0)

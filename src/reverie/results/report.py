@@ -1,7 +1,9 @@
-"""One run on one page that needs nothing else: LOGDIR/report.html. May import: `config` and this room."""
+"""One run on one page that needs nothing else: LOGDIR/report.html. May import: `config`,
+`errors`, `storage` and this room."""
 
 import base64
 import json
+import re
 import shlex
 from collections.abc import Iterable
 from datetime import datetime
@@ -13,8 +15,10 @@ from urllib.parse import quote
 import numpy as np
 
 from reverie.config import Config, config_to_dict, differences
+from reverie.errors import InputError
 from reverie.results.charts import Series, bars, line_chart
 from reverie.results.runs import Run
+from reverie.storage import Document, read_bytes, read_document, write_text
 
 LARGEST = 4_000_000  # bytes of a picture that is put into the page; what is larger is linked
 HORIZONS = (0, 1, 2, 4, 8, 16, 32)
@@ -29,12 +33,7 @@ def write_report(folder: Path) -> Path:
         OSError: the page can't be written; the one before stays.
     """
     page = folder / "report.html"
-    beside = page.with_name(".report.html.tmp")
-    try:
-        beside.write_text(_page(Run.read(folder)), encoding="utf-8")
-        beside.replace(page)
-    finally:
-        beside.unlink(missing_ok=True)
+    write_text(page, _page(Run.read(folder)))
     return page
 
 
@@ -117,10 +116,12 @@ def _running_mean(values: np.ndarray, window: int) -> np.ndarray:
 
 def _dreams(folder: Path) -> str:
     """The newest open-loop prediction: films, curves, and errors by horizon."""
-    newest = max(folder.glob("dreams/*.json"), key=lambda path: path.stem, default=None)
+    written = [path for path in folder.glob("dreams/*.json") if re.fullmatch("[0-9]{12,}", path.stem)]
+    newest = max(written, key=lambda path: path.stem, default=None)
     if newest is None:
         return ""
-    pictures = [path for path in sorted(newest.parent.glob(f"{newest.stem}[-.]*")) if path.suffix in KINDS]
+    found = sorted(newest.parent.glob(f"{newest.stem}[-.]*"))
+    pictures = [path for path in found if path.suffix in KINDS and path.is_file() and not path.is_symlink()]
     words = (
         f"After {int(newest.stem):,} steps. The model sees the first half of recorded sequences, and the first moment "
         "of an episode that begins later; the rest it dreams from the actions alone."
@@ -134,7 +135,7 @@ def _embedded(path: Path, folder: Path) -> str:
     if path.stat().st_size > LARGEST:
         link = escape(quote(path.relative_to(folder).as_posix()))
         return f'<p><a href="{link}">{escape(path.name)}</a></p>'
-    data = f"data:{KINDS[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
+    data = f"data:{KINDS[path.suffix]};base64,{base64.b64encode(read_bytes(path, LARGEST)).decode()}"
     if path.suffix == ".mp4":
         return f'<video controls autoplay loop muted playsinline src="{data}"></video>'
     return f'<img alt="{escape(path.stem)}" src="{data}">'
@@ -143,17 +144,17 @@ def _embedded(path: Path, folder: Path) -> str:
 def _errors(file: Path) -> str:
     """Losses by steps dreamed, as a table."""
     try:
-        read = json.loads(file.read_text(encoding="utf-8"))["error"]
-        errors = {name: {h: _number(x) for h, x in enumerate(error)} for name, error in read.items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
+        read = read_document(file)["error"].fields()
+        errors = {name: {h: _number(x) for h, x in enumerate(error.elements())} for name, error in read.items()}
+    except InputError:
         return ""
     horizons = [h for h in HORIZONS if any(error.get(h, "–") != "–" for error in errors.values())]
     rows = ([name, *(error.get(h, "–") for h in horizons)] for name, error in errors.items())
     return _table(["loss, by steps dreamed", *(str(h) for h in horizons)], rows)
 
 
-def _number(x: float | None) -> str:
-    return "–" if x is None else f"{x:.4g}"
+def _number(x: Document) -> str:
+    return "–" if x.value is None else f"{x.number():.4g}"
 
 
 def _times(run: Run) -> str:

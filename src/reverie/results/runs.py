@@ -1,6 +1,7 @@
-"""A run's folder, read as far as it is whole: it may be written at this moment. May import: `config`, `errors`."""
+"""A run's folder, read as far as it is whole: it may be written at this moment. May import: `config`, `errors`,
+`storage`."""
 
-import json
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,7 @@ import numpy as np
 
 from reverie.config import Config, config_from_dict
 from reverie.errors import InputError
+from reverie.storage import read_document, read_rows
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,10 @@ class Run:
         if not (path / "metrics.jsonl").exists() or not file.exists():
             raise InputError(f"There is no run in {path}: expected a folder with agent.json and metrics.jsonl.")
         try:
-            data = json.loads(file.read_text(encoding="utf-8"))
-            return cls(path, data["env"] or "an environment without a name", config_from_dict(data["config"]), source)
-        except (ValueError, KeyError, TypeError) as error:
+            data = read_document(file)
+            env = "an environment without a name" if data["env"].value is None else data["env"].text()
+            return cls(path, env, config_from_dict(data["config"].settings()), source)
+        except InputError as error:
             raise InputError(
                 f"{file} can't be read ({error}); it was damaged, or written by another version."
             ) from error
@@ -59,15 +62,14 @@ class Run:
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
     """The rows of a run's `metrics.jsonl`; lines that were cut off or damaged are left out."""
-    rows = []
-    for line in (folder / "metrics.jsonl").read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(row, dict) and isinstance(row.get("step"), int):
-            rows.append(row)
-    return rows
+    rows = read_rows(folder / "metrics.jsonl")
+    numbers = ({name: x for name, x in row.items() if x is None or _is_number(x)} for row in rows)
+    return [row for row in numbers if isinstance(row.get("step"), int)]
+
+
+def _is_number(x: object) -> bool:
+    """Whether this is a number that float64 can hold."""
+    return isinstance(x, int | float) and not isinstance(x, bool) and abs(x) <= sys.float_info.max
 
 
 def find_runs(paths: Iterable[Path]) -> list[Run]:
