@@ -45,6 +45,9 @@ class ModelConfig:
     """Custom decoders of single observations, as pairs KEY=NAME; see reverie.register_decoder."""
     compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of the networks' computations. auto: float32 on CPUs, bfloat16 on accelerators."""
+    forms: Literal["auto", "textbook"] = "auto"
+    """How updates are computed. auto: as is fastest on the device. textbook: as the equations are written, to try out
+    changes of the algorithm."""
 
 
 @dataclass(frozen=True)
