@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray
 
 from reverie.tuned.cpu import layers
 from reverie.tuned.cpu.distributions import draw, straight_through
-from reverie.tuned.recurrence import Affine, Apply, recurrence
+from reverie.tuned.cpu.recurrence import Affine, Apply, recurrence
 from reverie.world_model import RSSM, Latent
 
 

@@ -1,4 +1,4 @@
-"""The forms for a CPU compute the same as the textbook's: the same keys give the same numbers and gradients."""
+"""Tuned forms compute the same as the textbook's: the same keys give the same numbers and gradients."""
 
 from functools import partial
 
@@ -13,7 +13,7 @@ from reverie.distributions import TwoHot
 from reverie.learner import TEXTBOOK, Learner
 from reverie.nn import BlockLinear
 from reverie.spaces import Continuous, Discrete
-from reverie.tuned import best_forms, cpu
+from reverie.tuned import best_forms, cpu, gpu
 from reverie.tuned.cpu import layers
 from reverie.tuned.cpu.distributions import TwoHotColumns
 from reverie.world_model import Latent
@@ -61,10 +61,11 @@ def test_imagined_trajectories_agree(key):
         np.testing.assert_allclose(x, y, rtol=2e-4, atol=2e-5 * max(1.0, float(jnp.abs(y).max())))
 
 
+@pytest.mark.parametrize("forms", [cpu.FORMS, gpu.FORMS], ids=["cpu", "gpu"])
 @pytest.mark.parametrize(
     "key", [pytest.param(None, marks=pytest.mark.slow), jax.random.key(3)], ids=["modes", "samples"]
 )
-def test_filtered_sequences_agree(key):
+def test_filtered_sequences_agree(forms, key):
     """Values and all gradients, with an episode that begins in the middle of a sequence."""
     rssm = shaken(small().init(jax.random.key(0)).networks, jax.random.key(1)).world_model.rssm
     batch, steps = 3, 7
@@ -86,7 +87,7 @@ def test_filtered_sequences_agree(key):
     of = lambda f: eqx.filter_jit(jax.value_and_grad(partial(judged, f), (0, 1, 2, 3), has_aux=True))(  # noqa: E731
         rssm, latent, embedding, action
     )
-    actual, expected = of(cpu.FORMS.observe), of(TEXTBOOK.observe)
+    actual, expected = of(forms.observe), of(TEXTBOOK.observe)
     assert expected[0][1][0].shape == (batch, steps, 32)
     for x, y in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(x, y, rtol=2e-4, atol=2e-5 * max(1.0, float(jnp.abs(y).max())))
