@@ -1,13 +1,13 @@
 """How commands and settings become flags, each with its text, its default and its bound.
 
-May import: `config`, `errors`, `numbers`.
+May import: `config`, `errors`, `primitives`.
 """
 
 import ast
 import inspect
 import textwrap
 from collections.abc import Hashable
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from functools import cache
 from itertools import pairwise
 from typing import Annotated, Any, get_type_hints
@@ -15,7 +15,7 @@ from typing import Annotated, Any, get_type_hints
 import tyro
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
 
-from reverie.cli.numbers import number
+from reverie.cli.primitives import choice, number
 from reverie.config import SHORT, Config
 from reverie.config.bound import bound_of
 from reverie.config.values import converted
@@ -24,6 +24,7 @@ from reverie.errors import InputError
 MARKERS = (tyro.conf.DisallowNone, tyro.conf.PositionalMetavarFromFieldName)
 REGISTRY = ConstructorRegistry()
 REGISTRY.primitive_rule(number)
+REGISTRY.primitive_rule(choice)
 
 
 @REGISTRY.struct_rule
@@ -87,8 +88,19 @@ def _default(one: Field[Any]) -> Any:
     return tyro.MISSING_NONPROP if one.default is MISSING else one.default
 
 
-def check(command: Any) -> None:
-    """Raise an InputError for the first flag of a command whose value is not allowed."""
+def completed(command: Any) -> Any:
+    """A command whose short flags are among its settings, if it has settings.
+
+    Raises:
+        InputError: a flag's value is not allowed.
+    """
+    _check(command)
+    if not hasattr(command, "config"):
+        return command
+    return replace(command, config=command.config.override(**overrides(command)))
+
+
+def _check(command: Any) -> None:
     for name, hint in get_type_hints(type(command), include_extras=True).items():
         value, flag = getattr(command, name), f"--{name.replace('_', '-')}"
         if value is not None and name in SHORT:

@@ -13,7 +13,7 @@ from reverie.cli.dashboard import Dashboard
 from reverie.cli.demo import Demo
 from reverie.cli.doctor import Doctor
 from reverie.cli.evaluate import Eval
-from reverie.cli.flags import MARKERS, REGISTRY, check
+from reverie.cli.flags import MARKERS, REGISTRY, completed
 from reverie.cli.inspect import Inspect
 from reverie.cli.plot import Plot
 from reverie.cli.report import Report
@@ -54,9 +54,7 @@ def parse(arguments: Sequence[str]) -> Any:
     """
     if arguments and arguments[0] in COMMANDS:
         name, *rest = arguments
-        command = _filled_in(COMMANDS[name], f"reverie {name}", rest)
-        check(command)
-        return command
+        return completed(_filled_in(COMMANDS[name], f"reverie {name}", rest))
     if "--version" in arguments:
         print(f"reverie {__version__}")
         raise SystemExit(0)

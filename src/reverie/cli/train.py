@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 import tyro
 
-from reverie.cli.flags import overrides
 from reverie.config import Config, Size
 from reverie.config.file import read_settings
 from reverie.envs.suites import suite_of
@@ -61,7 +60,7 @@ class Train:
         from reverie.training import train
 
         env = self.env.removeprefix("gym/")
-        train(env, self.config.override(**overrides(self)), logdir=self.logdir or _folder(env), resume=self.resume)
+        train(env, self.config, logdir=self.logdir or _folder(env), resume=self.resume)
 
 
 def _folder(env: str) -> Path:
