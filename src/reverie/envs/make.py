@@ -29,6 +29,9 @@ EnvLike = str | Callable[..., Any] | gym.Env[Any, Any] | JaxEnv | Any
 """A name, a factory, or an environment of Gymnasium, dm_env or Gym, or written in JAX."""
 
 
+SHOWN = 10  # functions and classes of a module listed in an error
+
+
 class UnknownEnvironmentError(InputError):
     """No environment has this name; the message suggests the closest ones."""
 
@@ -212,13 +215,13 @@ def _make_named(name: str, kwargs: dict[str, Any], registered: Callable[..., Any
     module = _import(module_name) if module_name else None
     factory = getattr(module, attribute, None)
     if callable(factory):
-        _check_signature(name, factory, kwargs)
+        _check_factory(name, module_name, factory, kwargs)
         return factory(**kwargs)
     if not _is_registered(attribute):
         raise UnknownEnvironmentError(
-            f"There is no environment {name!r}{_suggestion(attribute, module)}: give the id of a registered "
+            f"There is no environment {name!r}{_suggestion(attribute, module)}: use the id of a registered "
             "Gymnasium environment, 'package:Name-v0' to import the package that registers it, or "
-            "'module:factory'."
+            f"'module:factory'.{_factories(module)}"
         )
     fast_drawing = kwargs.pop("fast_drawing", None)
     with warnings.catch_warnings():
@@ -231,8 +234,13 @@ def _make_named(name: str, kwargs: dict[str, Any], registered: Callable[..., Any
     return env
 
 
-def _check_signature(name: str, factory: Callable[..., Any], kwargs: dict[str, Any]) -> None:
-    """Raise an error for a function that can't be called like a factory, before it is called."""
+def _check_factory(name: str, module_name: str, factory: Callable[..., Any], kwargs: dict[str, Any]) -> None:
+    """Refuse a function that can't create environments or can't be called like this, before it is called."""
+    if module_name.partition(".")[0] in sys.stdlib_module_names or inspect.isbuiltin(factory):
+        raise NotAnEnvironmentError(
+            f"{name!r} is a function of Python or of a compiled library and was not called: name a function or class "
+            "of your own that returns an environment, as 'module:factory'."
+        )
     try:
         inspect.signature(factory).bind(**kwargs)
     except TypeError as error:
@@ -240,6 +248,16 @@ def _check_signature(name: str, factory: Callable[..., Any], kwargs: dict[str, A
         raise NotAnEnvironmentError(f"'{name}' can't be called {given} to make an environment ({error}).") from error
     except ValueError:  # some functions written in C have no signature
         pass
+
+
+def _factories(module: ModuleType | None) -> str:
+    """A sentence that lists the functions and classes of a module, its own ones first."""
+    if module is None:
+        return ""
+    public = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
+    own = sorted(public, key=lambda name: getattr(getattr(module, name), "__module__", None) != module.__name__)
+    shown = ", ".join(own[:SHOWN]) + (", …" if len(own) > SHOWN else "")
+    return f" {module.__name__!r} defines {shown}." if own else f" {module.__name__!r} defines no functions or classes."
 
 
 def _import(module_name: str) -> ModuleType:
