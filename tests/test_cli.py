@@ -13,6 +13,7 @@ from reverie.agent import read_description
 from reverie.cli import main
 from reverie.cli.flags import texts_of
 from reverie.cli.parsing import COMMANDS, parse
+from reverie.cli.train import _folder
 from reverie.config import SHORT, Config
 
 SETTINGS = {
@@ -82,7 +83,8 @@ def run(tmp_path_factory) -> Path:
 
 
 def test_train_leaves_a_run_that_eval_plays(run):
-    result = reverie("eval", "runs/cartpole", "--episodes", "3", "--video", "film.mp4", cwd=run)
+    flags = ["--episodes", "3", "--video", "film.mp4", "--envs", "2", "--max-steps", "1e3", "--env", "gym/CartPole-v1"]
+    result = reverie("eval", "runs/cartpole", *flags, cwd=run)
     assert result.returncode == 0, result.stderr
     assert "over 3 episodes" in result.stdout
     assert (run / "film.mp4").stat().st_size > 1000
@@ -129,7 +131,7 @@ def test_inspect_and_suites_say_what_there_is(tmp_path):
 def test_resume_continues_with_the_runs_own_settings(run):
     result = reverie("resume", "runs/cartpole", "--steps", "100", "--log-every", "0", cwd=run)
     assert result.returncode == 0, result.stderr
-    assert "Continuing from 8" in result.stdout
+    assert "Resuming at 8" in result.stdout
     assert "of 100" in result.stdout
     assert "Done after 10" in result.stdout  # two environments step past the mark together
 
@@ -138,18 +140,20 @@ def test_a_factory_in_the_working_directory(tmp_path):
     (tmp_path / "mine.py").write_text(
         "import gymnasium\n\ndef make(**kwargs):\n    return gymnasium.make('CartPole-v1')\n"
     )
-    result = reverie("train", "mine:make", *TINY, cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert (tmp_path / "runs" / "mine-make" / "agent.json").exists()
+    result = reverie("inspect", "mine:make", cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "vector: 4 numbers" in result.stdout
 
 
-def test_the_prefix_of_gymnasium_changes_nothing(tmp_path):
-    result = reverie("train", "gym/CartPole-v1", *TINY, cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    result = reverie("train", "CartPole-v1", *TINY, "--steps", "90", cwd=tmp_path)
-    assert "Continuing from 8" in result.stdout, result.stderr
-    result = reverie("eval", "runs/CartPole-v1", "--env", "gym/CartPole-v1", "--episodes", "1", cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
+def test_the_default_folder_has_the_environments_name():
+    names = {"CartPole-v1": "CartPole-v1", "mine:make": "mine-make", "dmc/walker_walk": "dmc-walker_walk"}
+    assert {name: _folder(name).name for name in names} == names
+
+
+def test_the_prefix_of_gymnasium_changes_nothing(run, monkeypatch, capsys):
+    monkeypatch.chdir(run)
+    main(["train", "gym/CartPole-v1", "--logdir", "runs/cartpole", *TINY])
+    assert "This run already has" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -171,35 +175,37 @@ def test_the_prefix_of_gymnasium_changes_nothing(tmp_path):
     ],
 )
 def test_wrong_usage_is_explained_in_a_sentence(capsys, arguments, sentence):
-    assert (status(*arguments), sentence in said(capsys)) == (2, True)
+    assert status(*arguments) == 2
+    assert sentence in said(capsys)
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (["train", "CartPool-v1"], "did you mean 'CartPole-v1'"),
-        (["inspect", "os:system"], "'os:system' can't be called without arguments to make an environment"),
+        (["inspect", "os:system"], "was not called"),
         (["inspect", "gymnasium:Env"], "without observation_space"),
         (["inspect", ".:make"], "is a relative import"),
         (["inspect", "CartPole-v1", "--encoder-keys", "nomatch"], "matches no observation"),
         (["inspect", "CartPole-v1", "--keys", "("], "keys"),
         (["report", "bytes-\udcff"], "bytes-"),
-        (["train", "CartPole-v1", "--replay-memory", "9MB"], "but the budget is 9 MB. Keep fewer with"),
+        (["train", "CartPole-v1", "--replay-memory", "9MB"], "Keep fewer"),
         (["plot", "nowhere"], "There is no run in nowhere"),
         (["report", "nowhere"], "There is no run in nowhere"),
         (["plot", "runs/cartpole", "--metric", "los"], "There is no 'los' in runs/cartpole; there are adv"),
-        (["train", "CartPole-v1", "--replay-memory", "lots"], "replay.memory must be a size such as 8GiB"),
+        (["train", "CartPole-v1", "--replay-memory", "lots"], "a size such as"),
         (["eval", "nowhere"], "There is no agent in"),
         (["resume", "nowhere"], "There is no run in 'nowhere'; start one with: reverie train"),
-        (["train", "CartPole-v1", "--logdir", "new", "--resume", "must"], "There is no run to continue in"),
-        (["train", "CartPole-v1", "--logdir", "runs/cartpole", *TINY, "--resume", "never"], "holds a run already"),
+        (["train", "CartPole-v1", "--logdir", "new", "--resume", "must"], "There is no run to resume in 'new'"),
+        (["train", "CartPole-v1", "--logdir", "runs/cartpole", *TINY, "--resume", "never"], "already holds a run"),
         (["train", "CartPole-v1", "--logdir", "runs/cartpole", *TINY, "--seed", "9"], "seed: 0 → 9"),
         (["eval", "runs/cartpole", "--env", "Pendulum-v1"], "The agent was trained for"),
     ],
 )
 def test_errors_are_explained_in_a_sentence(run, monkeypatch, capsys, arguments, sentence):
     monkeypatch.chdir(run)
-    assert (status(*arguments), sentence in said(capsys)) == (1, True)
+    assert status(*arguments) == 1
+    assert sentence in said(capsys)
 
 
 def test_a_run_can_be_repeated_from_its_config(run):

@@ -68,15 +68,12 @@ def parse(arguments: Sequence[str]) -> Any:
 
 
 def _filled_in(kind: Any, prog: str, arguments: Sequence[str]) -> Any:
-    default = _defaults(kind, arguments) if kind is Train else tyro.MISSING_NONPROP
+    default = _defaults(kind, arguments) if hasattr(kind, "with_defaults") else tyro.MISSING_NONPROP
     return tyro.cli(kind, prog=prog, default=default, args=arguments, config=MARKERS, registry=REGISTRY)
 
 
-def _defaults(kind: type[Train], arguments: Sequence[str]) -> Any:
-    """The command without flags, if the arguments name an environment and are right; else nothing.
-
-    Arguments that are wrong are reported when they are read again.
-    """
+def _defaults(kind: type[Train | Resume], arguments: Sequence[str]) -> Any:
+    """The command without flags, if the arguments are right; else nothing, as they are read again and reported then."""
     without_help = [one for one in arguments if one not in ("-h", "--help")]
     try:
         with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
