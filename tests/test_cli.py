@@ -3,18 +3,22 @@
 import os
 import subprocess
 import sys
+import warnings
 from dataclasses import is_dataclass
 from pathlib import Path
 
 import pytest
+from jax.errors import JaxRuntimeError
 
 import reverie as reverie_package
 from reverie.agent import read_description
 from reverie.cli import main
 from reverie.cli.flags import texts_of
+from reverie.cli.messages import explained, plain_warnings
 from reverie.cli.parsing import COMMANDS, parse
 from reverie.cli.train import _folder
 from reverie.config import SHORT, Config
+from reverie.errors import InputError
 
 SETTINGS = {
     "model.deter": 16,
@@ -221,6 +225,37 @@ def test_ctrl_c_has_an_exit_status_of_its_own(tmp_path, monkeypatch):
     (tmp_path / "interrupting.py").write_text("def make():\n    raise KeyboardInterrupt\n")
     monkeypatch.chdir(tmp_path)
     assert status("inspect", "interrupting:make") == 130
+
+
+def test_an_environments_own_errors_keep_their_traceback(tmp_path, monkeypatch):
+    (tmp_path / "failing.py").write_text("def make():\n    raise ZeroDivisionError\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ZeroDivisionError):
+        main(["inspect", "failing:make"])
+
+
+def test_errors_are_explained_with_their_short_notes():
+    error, environments = InputError("No."), OSError(5, "I/O error", "x")
+    error.add_note("It was not saved.")
+    error.add_note("-----\nFor simplicity")
+    assert explained(error) == "No. It was not saved."
+    assert explained(environments) == "I/O error: 'x'."
+    environments.add_note("Raised by environment 3; 10 of 10 restarts were used.")
+    assert explained(environments) is None
+    assert "--size" in explained(MemoryError())
+    assert "--size" in explained(JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes."))
+    assert explained(JaxRuntimeError("INTERNAL: a bug")) is explained(ValueError("a bug")) is None
+
+
+def test_reveries_warnings_are_printed_as_sentences(capsys):
+    class Own(UserWarning):
+        __module__ = "reverie.somewhere"
+
+    with plain_warnings():
+        warnings.warn("The disk is slow.", Own, stacklevel=1)
+    with pytest.warns(UserWarning, match="other"), plain_warnings():
+        warnings.warn("other", stacklevel=1)
+    assert capsys.readouterr().err == "Warning: The disk is slow.\n"
 
 
 def test_a_deleted_working_folder_is_named(tmp_path, monkeypatch, capsys):
