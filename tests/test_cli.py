@@ -13,9 +13,9 @@ from jax.errors import JaxRuntimeError
 import reverie as reverie_package
 from reverie.agent import read_description
 from reverie.cli import main
-from reverie.cli.flags import texts_of
 from reverie.cli.messages import explained, plain_warnings
 from reverie.cli.parsing import COMMANDS, parse
+from reverie.cli.texts import texts_of
 from reverie.cli.train import _folder
 from reverie.config import SHORT, Config
 from reverie.errors import InputError
@@ -219,6 +219,14 @@ def test_a_run_can_be_repeated_from_its_config(run):
     config = read_description(file.with_name("agent.json"))[1]
     assert (config.run.steps, config.run.train_ratio, config.env.envs) == (80, 4, 2)
     assert command.config == config.override(size="size12m", **{"replay.batch": 3})
+
+
+def test_flags_are_checked_together_with_the_file_that_they_override(tmp_path, capsys):
+    (tmp_path / "small.yaml").write_text("model: {deter: 16, blocks: 4}")
+    arguments = ["train", "CartPole-v1", "--config", str(tmp_path / "small.yaml"), "--model.deter"]
+    assert parse([*arguments, "12"]).config.model.deter == 12  # 8 blocks, the default, would not divide it
+    assert status(*arguments, "10") == 2
+    assert "model.deter (10) must be a multiple of model.blocks (4)" in said(capsys)
 
 
 def test_ctrl_c_has_an_exit_status_of_its_own(tmp_path, monkeypatch):

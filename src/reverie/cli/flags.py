@@ -1,35 +1,27 @@
 """How commands and settings become flags, each with its text, its default and its bound.
 
-May import: `config`, `errors`, `primitives`.
+May import: `config`, `errors`, `primitives`, `texts`.
 """
 
-import ast
-import inspect
-import textwrap
-from collections.abc import Hashable
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
-from functools import cache
-from itertools import pairwise
+from functools import partial
 from typing import Annotated, Any, get_type_hints
 
 import tyro
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
 
 from reverie.cli.primitives import choice, number
+from reverie.cli.texts import texts_of
 from reverie.config import SHORT, Config
 from reverie.config.bound import bound_of
 from reverie.config.values import converted
 from reverie.errors import InputError
 
 MARKERS = (tyro.conf.DisallowNone, tyro.conf.PositionalMetavarFromFieldName)
-REGISTRY = ConstructorRegistry()
-REGISTRY.primitive_rule(number)
-REGISTRY.primitive_rule(choice)
 
 
-@REGISTRY.struct_rule
-def _explained(info: StructTypeInfo) -> StructConstructorSpec | None:
-    """The flags of a command or of a group of settings."""
+def _explained(info: StructTypeInfo, *, unchecked: bool = False) -> StructConstructorSpec | None:
+    """The flags of a command or of a group of settings; `unchecked` makes dictionaries of them."""
     kind: Any = info.type
     if not hasattr(kind, "__dataclass_fields__") or not kind.__module__.startswith("reverie."):
         return None
@@ -45,7 +37,18 @@ def _explained(info: StructTypeInfo) -> StructConstructorSpec | None:
         else:
             hint, text = _with_bound(hints[one.name], value), texts.get(one.name, "")
         flags.append(StructFieldSpec(one.name, hint, value, text))
-    return StructConstructorSpec(kind, tuple(flags))
+    return StructConstructorSpec(dict if unchecked else kind, tuple(flags))
+
+
+def _registry(*, unchecked: bool) -> ConstructorRegistry:
+    registry = ConstructorRegistry()
+    registry.primitive_rule(number)
+    registry.primitive_rule(choice)
+    registry.struct_rule(partial(_explained, unchecked=unchecked))
+    return registry
+
+
+CHECKED, UNCHECKED = _registry(unchecked=False), _registry(unchecked=True)
 
 
 def _short(name: str, hint: Any, config: Config) -> tuple[Any, str]:
@@ -53,7 +56,7 @@ def _short(name: str, hint: Any, config: Config) -> tuple[Any, str]:
     group, _, key = SHORT[name].partition(".")
     settings = getattr(config, group)
     shown = _hint(_setting(SHORT[name]), getattr(settings, key))
-    return Annotated[hint, tyro.conf.arg(help_behavior_hint=shown)], texts_of(type(settings))[key]  # type: ignore[arg-type]
+    return Annotated[hint, tyro.conf.arg(help_behavior_hint=shown)], texts_of(type(settings))[key]
 
 
 def _setting(path: str) -> Any:
@@ -75,11 +78,6 @@ def _hint(hint: Any, value: Any) -> str:
     parts = [] if value is None or shown == "" else [f"default: {shown}"]
     parts += [str(bound)] if (bound := bound_of(hint)) else []
     return f"({'; '.join(parts)})" if parts else ""
-
-
-def _body(cls: Any) -> list[ast.stmt]:
-    definition = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
-    return definition.body if isinstance(definition, ast.ClassDef) else []
 
 
 def _default(one: Field[Any]) -> Any:
@@ -113,14 +111,3 @@ def overrides(command: Any) -> dict[str, Any]:
     """The settings that a command's short flags give, by their short names."""
     given = {name: getattr(command, name) for name in SHORT if hasattr(command, name)}
     return {name: value for name, value in given.items() if value is not None}
-
-
-@cache
-def texts_of(cls: Hashable) -> dict[str, str]:
-    """The text under each field of a dataclass."""
-    found = {}
-    for field, below in pairwise(_body(cls)):
-        match field, below:
-            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
-                found[name] = inspect.cleandoc(text).replace("\n", " ")
-    return found

@@ -1,8 +1,9 @@
 """`reverie resume`. May import: everything below `cli`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -33,12 +34,14 @@ class Resume:
     wandb: str | None = None
     config: Annotated[Config, tyro.conf.arg(name="")] = field(default_factory=Config)
 
-    def with_defaults(self) -> "Resume":
-        """This command without flags, and with the run's settings, if these can be read."""
+    @classmethod
+    def with_defaults(cls, given: Mapping[str, Any]) -> "Resume":
+        """The command without flags: the run's settings, given its arguments by name."""
+        run: Path = given["run"]
         try:
-            return Resume(self.run, config=_description(self.run)[0])
+            return cls(run, config=_description(run)[0])
         except (InputError, OSError):
-            return Resume(self.run)  # which is reported when the command runs
+            return cls(run)  # what is wrong is reported when the command runs
 
     def __call__(self) -> None:
         from reverie.training import train
