@@ -22,7 +22,8 @@ import pytest
 import tyro
 
 import reverie
-from reverie.cli import _command, main
+from reverie.cli import main
+from reverie.cli.parsing import parse
 from reverie.config import BehaviourConfig, Config, ModelConfig
 from reverie.envs.functional import JaxEnv
 from reverie.training import Trainer, train
@@ -177,7 +178,7 @@ def test_command_lines_parse(page):
         if "--help" in words:
             assert parsed_help(*words)
         else:
-            _command(words)
+            parse(words)
     for words in arguments(page, "python -m"):
         if words[0].startswith("benchmarks."):
             module = importlib.import_module(words[0])
@@ -186,7 +187,7 @@ def test_command_lines_parse(page):
 
 def parsed_help(*words: str) -> str:
     with contextlib.redirect_stdout(io.StringIO()) as out, pytest.raises(SystemExit) as ended:
-        _command(words)
+        parse(words)
     assert ended.value.code == 0
     return out.getvalue()
 
