@@ -1,6 +1,7 @@
-"""A run's folder, read as far as it is whole: it may be written at this moment. May import: `config`, `errors`."""
+"""A run's folder, readable while the run is still training. May import: `config`, `errors`."""
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,10 +13,20 @@ import numpy as np
 from reverie.config import Config, config_from_dict
 from reverie.errors import InputError
 
+LARGEST = 1e300  # in size; beyond it, sums and differences of values would overflow
+MOST_STEPS = 2**53  # beyond it, floats skip integers
+
 
 @dataclass(frozen=True)
 class Run:
-    """What a run is of. `source`: the folder of runs in which it was found, if that was asked for."""
+    """A run: its folder, environment and settings.
+
+    Attributes:
+        path: the run's folder.
+        env: the environment's name.
+        config: the settings that it was trained with.
+        source: the folder of runs in which it was found, if it was not named directly.
+    """
 
     path: Path
     env: str
@@ -24,10 +35,10 @@ class Run:
 
     @classmethod
     def read(cls, path: Path, source: str | None = None) -> "Run":
-        """The run in a folder.
+        """Read the description of the run in a folder.
 
         Raises:
-            InputError: there is none, or it can't be read.
+            InputError: the folder holds no run, or the run's description can't be read.
         """
         file = path / "agent.json"
         if not (path / "metrics.jsonl").exists() or not file.exists():
@@ -37,44 +48,44 @@ class Run:
             return cls(path, data["env"] or "an environment without a name", config_from_dict(data["config"]), source)
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
-                f"{file} can't be read ({error}); it was damaged, or written by another version."
+                f"{file} can't be read ({error}). It is damaged, or another version of Reverie wrote it."
             ) from error
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
-        """Of `metrics.jsonl`."""
+        """The rows of `metrics.jsonl`."""
         return read_metrics(self.path)
 
     @property
     def steps(self) -> int:
-        """Environment steps so far."""
+        """Environment steps taken so far."""
         return max((row["step"] for row in self.rows), default=0)
 
     def series(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
-        """Environment steps and values of a metric, (N,) each, without those that were not finite."""
-        pairs = [(row["step"], row[metric]) for row in self.rows if row.get(metric) is not None]
+        """Environment steps and values of a metric, (N,) each; without values that are not finite or beyond 1e300."""
+        pairs = [(row["step"], value) for row in self.rows if (value := _number(row.get(metric))) is not None]
         steps, values = np.array(pairs, float).reshape(-1, 2).T
         return steps, values
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The rows of a run's `metrics.jsonl`; lines that were cut off or damaged are left out."""
+    """The rows of a run's `metrics.jsonl`, without lines that are incomplete or damaged."""
     rows = []
-    for line in (folder / "metrics.jsonl").read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in (folder / "metrics.jsonl").read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-        if isinstance(row, dict) and isinstance(row.get("step"), int):
+        if isinstance(row, dict) and type(row.get("step")) is int and 0 <= row["step"] <= MOST_STEPS:
             rows.append(row)
     return rows
 
 
 def find_runs(paths: Iterable[Path]) -> list[Run]:
-    """The runs in these folders: each is one, or holds some, directly or in folders of its own.
+    """The runs in these folders; each is a run's own folder, or holds runs up to two levels down.
 
     Raises:
-        InputError: a folder is neither, or none was given.
+        InputError: there are no folders, or one of them holds no run.
     """
     runs: dict[Path, Run] = {}
     for path in paths:
@@ -83,9 +94,20 @@ def find_runs(paths: Iterable[Path]) -> list[Run]:
             continue
         inside = sorted(file.parent for depth in ("*", "*/*") for file in path.glob(f"{depth}/metrics.jsonl"))
         if not inside:
-            raise InputError(f"There is no run in {path}, nor in the folders in it; give the logdir of a run.")
+            raise InputError(f"There is no run in {path} or its subfolders; name the folder of a run.")
         for folder in inside:
             runs.setdefault(folder.resolve(), Run.read(folder, str(path)))
     if not runs:
         raise InputError("Name the folder of at least one run.")
     return list(runs.values())
+
+
+def _number(value: Any) -> float | None:
+    """A metric's value, or None if it is not a number that can be computed with."""
+    if type(value) not in (int, float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) and abs(number) <= LARGEST else None
