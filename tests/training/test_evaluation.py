@@ -3,6 +3,7 @@
 import gymnasium as gym
 import numpy as np
 import pytest
+from PIL import Image, ImageSequence
 
 import reverie
 from reverie.config import Config, ModelConfig
@@ -59,3 +60,29 @@ def test_a_seed_repeats_and_another_differs():
 def test_another_environment_is_refused(agent):
     with pytest.raises(ValueError, match="The agent was trained for"):
         reverie.evaluate(agent, "CartPole-v1", episodes=1)
+
+
+class Filmed(Uneven):
+    """Every episode has 2 steps, and its picture is the step."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 5}  # noqa: RUF012, as Gymnasium has it
+
+    def __init__(self, render_mode: str | None = None):
+        self.render_mode, self.length = render_mode, 2
+
+    def render(self):
+        return np.full((8, 8, 3), 80 * self.count, np.uint8)
+
+
+def test_a_film_shows_whole_episodes_at_the_environments_frame_rate(agent, tmp_path):
+    path = tmp_path / "film.gif"
+    reverie.evaluate(agent, Filmed, episodes=5, video=path, video_episodes=2)
+    with Image.open(path) as film:
+        seen, durations = [], []
+        for frame in ImageSequence.Iterator(film):
+            seen.append(frame.convert("RGB").getpixel((0, 0))[0])
+            durations.append(frame.info["duration"])
+    assert seen == pytest.approx([0, 80, 160] * 2, abs=4)
+    assert set(durations) == {200}
+    with pytest.raises(ValueError, match="video_episodes must be between 1 and the 5 episodes, got 6"):
+        reverie.evaluate(agent, Filmed, episodes=5, video=path, video_episodes=6)

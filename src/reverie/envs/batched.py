@@ -135,6 +135,11 @@ class VectorEnvironments:
     def cancel(self) -> None:
         """Nothing is made anew."""
 
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The metadata of the environments, such as `render_fps`."""
+        return self._env.metadata
+
     def render_frame(self, index: int = 0) -> np.ndarray:
         """What environment `index` looks like now: uint8, (height, width, 3)."""
         if self._env.render_mode != "rgb_array":

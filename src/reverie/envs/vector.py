@@ -211,6 +211,11 @@ class Environments:
         """Make no environment anew any more: a step that waits for one raises what it failed with."""
         self._cancelled.set()
 
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The metadata of the environments, such as `render_fps`."""
+        return self._workers.metadata
+
     def render_frame(self, index: int = 0) -> np.ndarray:
         """What environment `index` looks like now: uint8, (height, width, 3).
 

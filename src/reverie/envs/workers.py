@@ -50,6 +50,7 @@ class Workers(Protocol):
     observation_space: gym.Space[Any]
     action_space: gym.Space[Any]
     render_mode: str | None
+    metadata: dict[str, Any]
 
     def start(self, index: int, command: str, argument: Any) -> None:
         """Begin "reset" (with a seed or None), "step" (with an action) or "render"."""
@@ -80,7 +81,7 @@ class InProcess:
         self._makers = makers
         self.envs = [make() for make in makers]
         self.observation_space, self.action_space = self.envs[0].observation_space, self.envs[0].action_space
-        self.render_mode = self.envs[0].render_mode
+        self.render_mode, self.metadata = self.envs[0].render_mode, self.envs[0].metadata
         self._observations: list[Any] = [None] * len(makers)
         self._results: list[Any] = [None] * len(makers)
 
@@ -123,7 +124,7 @@ class InProcesses:
     def __init__(self, makers: Sequence[Maker]) -> None:
         example = makers[0]()  # the memory must be there before the processes are
         self.observation_space, self.action_space = example.observation_space, example.action_space
-        self.render_mode = example.render_mode
+        self.render_mode, self.metadata = example.render_mode, example.metadata
         example.close()
         self._makers = makers
         self._context = multiprocessing.get_context("spawn")  # not forked: the threads of JAX don't survive that

@@ -1,6 +1,7 @@
-"""Evaluation: episodes with a fixed policy. May import: `agent`, `envs`."""
+"""Evaluation: episodes with a fixed policy. May import: `agent`, `dreams`, `envs`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,11 +11,10 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from reverie.agent import Agent, initial_carry, keep_rows, policy_step
+from reverie.dreams.video import Video, frame_rate
 from reverie.envs import AnyEnvironments, exists, open_environments
 from reverie.errors import InputError
 from reverie.learner import compute_dtype
-
-FPS = 30
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ def evaluate(
     deterministic: bool = False,
     envs: int = 4,
     video: str | Path | None = None,
+    video_episodes: int = 1,
 ) -> Evaluation:
     """Play whole episodes and report what they brought; nothing is learned.
 
@@ -65,15 +66,19 @@ def evaluate(
         seed: of the environments and of the policy's samples.
         deterministic: play the most likely actions. The paper's numbers are of sampled ones.
         envs: environments side by side.
-        video: where to write a film of the first episode (.mp4 or .gif); needs the extra `video`.
+        video: where to write a film (.mp4 or .gif); needs the extra `video`.
+        video_episodes: how many episodes to film, one after another.
 
     Raises:
         InputError: the environment's spaces are not the agent's.
     """
     if episodes < 1:
         raise InputError(f"episodes must be at least 1, got {episodes}.")
-    count = 1 if exists(env) else min(envs, episodes)
-    kwargs = {"render_mode": "rgb_array"} if video and not exists(env) else None
+    if video is not None and not 1 <= video_episodes <= episodes:
+        raise InputError(f"video_episodes must be between 1 and the {episodes} episodes, got {video_episodes}.")
+    # The first environment is filmed, so it must play that many.
+    count = 1 if exists(env) else min(envs, episodes // video_episodes if video is not None else episodes)
+    kwargs = {"render_mode": "rgb_array"} if video is not None and not exists(env) else None
     if isinstance(env, VectorEnv):
         count = env.num_envs
     settings = agent.config.env
@@ -93,11 +98,9 @@ def evaluate(
                 f"The agent was trained for {agent.spaces.observation_space} and {agent.spaces.action_space}, but the "
                 f"environment has {environments.spaces.observation_space} and {environments.spaces.action_space}."
             )
-        film = Film(environments) if video else None
-        result = play(agent, environments, episodes, seed, deterministic=deterministic, film=film)
+        with _filming(environments, video, video_episodes) as film:
+            result = play(agent, environments, episodes, seed, deterministic=deterministic, film=film)
     assert result is not None  # nobody stopped it
-    if film is not None and video is not None:
-        film.write(Path(video))
     return result
 
 
@@ -123,7 +126,7 @@ def play(
         if stopped():
             return None
         ready = environments.ready
-        if film is not None and finished[0] == 0 and ready[0]:
+        if film is not None and finished[0] < film.episodes and ready[0]:
             film.take()
         before = carry
         carry = policy_step(
@@ -134,6 +137,8 @@ def play(
         new = environments.ready
         returns, lengths = returns + np.where(new, step.reward, 0), lengths + (new & ~step.is_first)
         for index in np.flatnonzero(new & step.is_last):
+            if film is not None and index == 0 and finished[0] == film.episodes - 1:
+                film.take()  # the end of the last episode; those of others are taken before they are reset
             if finished[index] < wanted[index]:
                 result.append((float(returns[index]), int(lengths[index])))
             finished[index] += 1
@@ -142,21 +147,21 @@ def play(
 
 
 class Film:
-    """Frames of the first environment's first episode."""
+    """Films the first episodes of the first environment."""
 
-    def __init__(self, environments: AnyEnvironments):
-        try:
-            import imageio.v3 as iio
-        except ImportError as error:
-            raise InputError('A video needs imageio; install it with pip install "reverie[video]".') from error
-        self._iio, self._environments, self._frames = iio, environments, list[np.ndarray]()
+    def __init__(self, environments: AnyEnvironments, video: Video, episodes: int):
+        self._environments, self._video, self.episodes = environments, video, episodes
 
     def take(self) -> None:
-        self._frames.append(self._environments.render_frame(0))
+        """Add a frame of what the environment looks like now."""
+        self._video.add(self._environments.render_frame(0))
 
-    def write(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        frames = np.stack(self._frames)
-        height, width = frames.shape[1] // 2 * 2, frames.shape[2] // 2 * 2  # H.264 wants even sides
-        options = {"loop": 0} if path.suffix == ".gif" else {"codec": "libx264", "macro_block_size": 2}
-        self._iio.imwrite(path, frames[:, :height, :width], fps=FPS, **options)
+
+@contextmanager
+def _filming(environments: AnyEnvironments, path: str | Path | None, episodes: int) -> Iterator[Film | None]:
+    """A film that is written while it is in use, at the environment's own frame rate; None without a path."""
+    if path is None:
+        yield None
+        return
+    with Video(Path(path), frame_rate(environments.metadata)) as video:
+        yield Film(environments, video, episodes)
