@@ -168,7 +168,8 @@ class _Pillow:
 def _options(path: Path) -> list[str]:
     """What ffmpeg is told about the output: colors for a GIF, H.264 with even sides for an MP4."""
     if path.suffix == ".gif":
-        palette = "split[a][b];[a]palettegen=stats_mode=single:reserve_transparent=0[p];[b][p]paletteuse=new=1"  # one for each frame
+        # A palette for each frame.
+        palette = "split[a][b];[a]palettegen=stats_mode=single:reserve_transparent=0[p];[b][p]paletteuse=new=1"
         return ["-filter_complex", palette, "-gifflags", "-transdiff-offsetting", "-loop", "0"]
     even = "pad=ceil(iw/2)*2:ceil(ih/2)*2"
     return ["-vf", even, "-c:v", "libx264", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
