@@ -16,11 +16,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from reverie.compiling import compiler_options
 from reverie.config import Config, ModelConfig
 from reverie.experience import Experience
-from reverie.learner import Learner
+from reverie.learner import TEXTBOOK, Learner, compute_dtype
+from reverie.nn import Conv, UpsampleConv
 from reverie.presets import SIZES
 from reverie.spaces import Continuous, Discrete, Feature, Image
+from reverie.tuned import best_forms
 
 Size = Literal["size1m", "size12m", "size25m", "size50m", "size100m", "size200m", "size400m"]
 Input = Literal["vector", "pixels", "both"]
@@ -28,7 +31,13 @@ Dtype = Literal["auto", "float32", "bfloat16"]
 
 
 def workload(
-    size: Size | ModelConfig, inputs: Input, dtype: Dtype = "auto", batch: int = 16, length: int = 64
+    size: Size | ModelConfig,
+    inputs: Input,
+    dtype: Dtype = "auto",
+    batch: int = 16,
+    length: int = 64,
+    *,
+    textbook: bool = False,
 ) -> tuple[Learner, Experience]:
     """A learner and a random batch for it: 24 numbers and 6 continuous actions, or 64×64×3 images and 17 discrete."""
     rng = np.random.default_rng(0)
@@ -63,7 +72,29 @@ def workload(
         deter=np.asarray(rng.uniform(-1, 1, (*shape, config.model.deter)), jnp.bfloat16),
         stoch=rng.integers(0, config.model.classes, (*shape, config.model.groups)).astype(np.uint8),
     )
-    return Learner(observations, actions, config), jax.device_put(experience)
+    forms = TEXTBOOK if textbook else best_forms(compute_dtype(config.model))
+    return Learner(observations, actions, config, forms), jax.device_put(experience)
+
+
+def compiled_update(learner: Learner) -> Callable[..., Any]:
+    """The update, compiled as training does it."""
+    return jax.jit(learner.update, donate_argnums=0, compiler_options=compiler_options())
+
+
+class LiteralUpsampleConv(Conv):
+    """`UpsampleConv` as the paper writes it: repeat every pixel, then convolve."""
+
+    def __init__(self, layer: UpsampleConv):
+        self.weight, self.bias = layer.weight, layer.bias
+
+    def __call__(self, x: Any) -> Any:
+        return super().__call__(jnp.repeat(jnp.repeat(x, 2, axis=-2), 2, axis=-3))
+
+
+def literal(networks: Any) -> Any:
+    """The same parameters in layers that compute what the paper writes; trace under `plain_convolutions`."""
+    is_layer = lambda node: isinstance(node, UpsampleConv)  # noqa: E731
+    return jax.tree.map(lambda x: LiteralUpsampleConv(x) if is_layer(x) else x, networks, is_leaf=is_layer)
 
 
 def milliseconds(function: Callable[[], Any], repeats: int) -> list[float]:

@@ -21,8 +21,20 @@ from typing import Any
 import jax
 import tyro
 
-import reverie.nn
-from benchmarks.common import Dtype, Input, Size, milliseconds, peak_gflops, quartiles, report, spread, workload
+from benchmarks.common import (
+    Dtype,
+    Input,
+    Size,
+    literal,
+    milliseconds,
+    peak_gflops,
+    quartiles,
+    report,
+    spread,
+    workload,
+)
+from reverie.compiling import compiler_options
+from reverie.nn import plain_convolutions
 
 ROOT = Path(__file__).parent.parent
 FORMS = ("tuned", "textbook")
@@ -60,12 +72,12 @@ def main(settings: Settings) -> None:
 
 @contextmanager
 def started(settings: Settings, side: str) -> Iterator[subprocess.Popen[str]]:
-    """A process that computes one update for every line it gets."""
+    """A process that computes one update per line of input, with the package and the benchmarks of its own side."""
     with nullcontext(str(ROOT)) if side in FORMS else checkout(side) as root:
         case = [settings.size, settings.input, settings.dtype, settings.batch, settings.length, settings.part]
         process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.compare", "--side", side, json.dumps(case)],
-            cwd=ROOT,
+            cwd=root,
             env=os.environ | {"PYTHONPATH": f"{root}/src"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -103,22 +115,19 @@ def ask(process: subprocess.Popen[str], what: str = "time") -> float:
 def serve(side: str, case: list[Any]) -> None:
     """One side: compile, say so, then time one call per line."""
     *load, part = case
-    if side == "textbook":
-        from reverie.nn import textbook
-
-        with textbook():
-            call = compiled(part, *load)
-    else:
-        call = compiled(part, *load)
+    with plain_convolutions() if side == "textbook" else nullcontext():
+        call = compiled(part, side == "textbook", *load)
     milliseconds(call, 1)
     print("ready", flush=True)
     for line in sys.stdin:
         print(peak_gflops("float32") if line.strip() == "peak" else milliseconds(call, 1)[0], flush=True)
 
 
-def compiled(part: str, *load: Any) -> Any:
-    learner, batch = workload(*load)
+def compiled(part: str, textbook: bool, *load: Any) -> Any:
+    learner, batch = workload(*load, textbook=textbook)
     state = jax.jit(learner.init)(jax.random.key(0))
+    if textbook:
+        state = state._replace(networks=literal(state.networks))
     key = jax.random.key(1)
     if part == "convolutions":
         model = state.networks.world_model
@@ -134,9 +143,7 @@ def compiled(part: str, *load: Any) -> Any:
         function, arguments = jax.grad(error), (model, latent, images)
     else:
         function, arguments = getattr(learner, part), (state, batch, key)
-    # A commit from before this function compiles as it did then.
-    options = getattr(reverie.nn, "compiler_options", dict)()
-    executable = jax.jit(function, compiler_options=options).lower(*arguments).compile()
+    executable = jax.jit(function, compiler_options=compiler_options()).lower(*arguments).compile()
     return lambda: executable(*arguments)
 
 

@@ -19,9 +19,9 @@ import numpy as np
 import tyro
 
 from benchmarks.common import Input, quartiles, report, workload
+from reverie.compiling import compiler_options
 from reverie.config import Config
 from reverie.experience import Experience
-from reverie.nn import compiler_options
 from reverie.replay import Home, Replay
 
 

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,17 +19,18 @@ from benchmarks.common import (
     Dtype,
     Input,
     Size,
+    compiled_update,
     device_memory,
     gflop,
     host_memory,
+    literal,
     milliseconds,
     peak_gflops,
     quartiles,
     report,
     workload,
 )
-from reverie.learner import Learner
-from reverie.nn import compiler_options, textbook
+from reverie.nn import plain_convolutions
 
 
 @dataclass(frozen=True)
@@ -78,19 +80,19 @@ def _in_process(case: dict[str, Any], cache: str, profile: Path | None) -> dict[
 
 def measure(case: dict[str, Any], profile: Path | None) -> dict[str, Any]:
     """All numbers of one combination, in this process."""
-    if case["textbook"]:
-        with textbook():
-            return _measure(case, profile)
-    return _measure(case, profile)
+    with plain_convolutions() if case["textbook"] else nullcontext():
+        return _measure(case, profile)
 
 
 def _measure(case: dict[str, Any], profile: Path | None) -> dict[str, Any]:
     start = time.perf_counter()
-    learner, batch = workload(case["size"], case["input"], case["dtype"], case["batch"], case["length"])
+    load = [case[name] for name in ("size", "input", "dtype", "batch", "length")]
+    learner, batch = workload(*load, textbook=case["textbook"])
     key = jax.random.key(1)
     state = learner.fresh(jax.random.key(0))
-    compiled = jax.jit(learner.update, donate_argnums=0, compiler_options=compiler_options())
-    compiled = compiled.lower(state, batch, key).compile()
+    if case["textbook"]:
+        state = state._replace(networks=literal(state.networks))
+    compiled = compiled_update(learner).lower(state, batch, key).compile()
 
     def update() -> Any:
         nonlocal state
@@ -104,7 +106,7 @@ def _measure(case: dict[str, Any], profile: Path | None) -> dict[str, Any]:
     milliseconds(update, 2)
     times = milliseconds(update, case["repeats"])
     peak = peak_gflops(learner.dtype)
-    work = useful_gflop(learner, state, batch, key)
+    work = useful_gflop(*load)
     middle = quartiles(times)
     result |= {f"{name} ms": value for name, value in middle.items()}
     result |= {
@@ -123,10 +125,13 @@ def _measure(case: dict[str, Any], profile: Path | None) -> dict[str, Any]:
     return result
 
 
-def useful_gflop(learner: Learner, *arguments: Any) -> float:
-    """What the equations ask for: counted on the textbook's form, without the zeros that tuned forms multiply."""
-    with textbook():
-        return gflop(lambda *x: learner.update(*x), *arguments)
+def useful_gflop(*load: Any) -> float:
+    """Count the operations of the equations as written, without the zeros that tuned forms multiply."""
+    learner, batch = workload(*load, textbook=True)
+    state = jax.eval_shape(learner.init, jax.random.key(0))
+    state = state._replace(networks=literal(state.networks))
+    with plain_convolutions():
+        return gflop(learner.update, state, batch, jax.random.key(1))
 
 
 def _print_kernels(folder: Path, updates: int, top: int = 25) -> None:

@@ -1,7 +1,9 @@
-"""What heads return (sections 3 and 4): distributions with their losses, samples and predictions.
+"""The distributions that network heads return (sections 3 and 4), with their losses, samples and predictions.
 
-May import: `ops`. Every method works elementwise over leading axes. `key=None` takes the mode instead of a
-sample, which is how evaluation is made deterministic and how the reference's numbers are compared with.
+Every method works elementwise over leading axes. With `key=None`, sampling returns the mode: this makes evaluation
+deterministic, and it is how our numbers are compared with the reference implementation's.
+
+May import: `ops`.
 """
 
 from abc import abstractmethod
@@ -20,74 +22,79 @@ BINS = symexp_bins(255)
 
 
 class Output(eqx.Module):
-    """A prediction of one target, with the loss that trains it."""
+    """The prediction of one target, with the loss that trains it."""
 
     @abstractmethod
     def loss(self, target: Array) -> Array:
-        """Negative log-likelihood or squared error, summed over the event's axes."""
+        """Return the negative log-likelihood or squared error, summed over the event's axes."""
 
     @abstractmethod
     def prediction(self) -> Array:
-        """The single best guess, in the target's own units."""
+        """Return the single best guess, in the target's own units."""
 
 
 class Categorical(eqx.Module):
-    """Integers 0 … K-1 with logits along `axis`; `unimix` is the share of a uniform distribution mixed in."""
+    """Integers 0 … K-1 with logits on the last axis; `unimix` is the share of a uniform distribution mixed in."""
 
-    logits: Float[Array, "..."]
+    logits: Float[Array, "*batch classes"]
     unimix: float = eqx.field(static=True, default=0.0)
-    axis: int = eqx.field(static=True, default=-1)
 
     @property
     def classes(self) -> int:
-        return self.logits.shape[self.axis]
+        """K, the number of classes."""
+        return self.logits.shape[-1]
 
     @property
-    def log_probs(self) -> Float[Array, "..."]:
+    def log_probs(self) -> Float[Array, "*batch classes"]:
+        """Log-probabilities, with the uniform share mixed in."""
         if self.unimix:
             return jnp.log(self.probs)
-        return jax.nn.log_softmax(self.logits.astype(jnp.float32), axis=self.axis)
+        return jax.nn.log_softmax(self.logits.astype(jnp.float32), axis=-1)
 
     @property
-    def probs(self) -> Float[Array, "..."]:
-        probs = jax.nn.softmax(self.logits.astype(jnp.float32), axis=self.axis)
+    def probs(self) -> Float[Array, "*batch classes"]:
+        """Probabilities, with the uniform share mixed in."""
+        probs = jax.nn.softmax(self.logits.astype(jnp.float32), axis=-1)
         return (1 - self.unimix) * probs + self.unimix / self.classes if self.unimix else probs
 
     def mode(self) -> Int[Array, "*batch"]:
-        return jnp.argmax(self.logits, axis=self.axis)
+        """Return the most likely class."""
+        return jnp.argmax(self.logits, axis=-1)
 
     def sample(self, key: Key) -> Int[Array, "*batch"]:
-        """By inverse CDF: one uniform number per draw, where Gumbel's trick needs K of them and K logarithms."""
+        """Draw by inverse CDF: one uniform number per draw, where Gumbel's trick needs K of them and K logarithms."""
         if key is None:
             return self.mode()
-        return self.pick(jax.random.uniform(key, jax.eval_shape(self.mode).shape))
+        return self.pick(jax.random.uniform(key, self.logits.shape[:-1]))
 
     def pick(self, uniform: Float[Array, "*batch"]) -> Int[Array, "*batch"]:
-        """The class at this share, from 0 to 1, of the cumulative probability."""
-        cumulative = jnp.cumsum(self.probs, axis=self.axis)
-        total = jax.lax.index_in_dim(cumulative, -1, self.axis)
-        # Not beyond the last class that has any probability, whatever rounding does to the share.
-        below = (cumulative <= jnp.expand_dims(uniform, self.axis) * total) & (cumulative < total)
-        return jnp.sum(below, axis=self.axis)
+        """Return the class at which the cumulative probability reaches `uniform`, a number from 0 to 1."""
+        cumulative = jnp.cumsum(self.probs, axis=-1)
+        total = cumulative[..., -1:]
+        # Never beyond the last class that has any probability, however the threshold is rounded.
+        below = (cumulative <= uniform[..., None] * total) & (cumulative < total)
+        return jnp.sum(below, axis=-1)
 
     def log_prob(self, value: Int[Array, "*batch"]) -> Float[Array, "*batch"]:
-        return jnp.sum(jax.nn.one_hot(value, self.classes, axis=self.axis) * self.log_probs, axis=self.axis)
+        """Return the log-probability of a class."""
+        return jnp.sum(jax.nn.one_hot(value, self.classes) * self.log_probs, axis=-1)
 
     def entropy(self) -> Float[Array, "*batch"]:
-        return -jnp.sum(self.probs * self.log_probs, axis=self.axis)
+        """Return the entropy in nats."""
+        return -jnp.sum(self.probs * self.log_probs, axis=-1)
 
     def divergence(self, other: "Categorical") -> Float[Array, "*batch"]:
-        """KL(self ‖ other) in nats."""
-        return jnp.sum(self.probs * (self.log_probs - other.log_probs), axis=self.axis)
+        """Return KL(self ‖ other) in nats."""
+        return jnp.sum(self.probs * (self.log_probs - other.log_probs), axis=-1)
 
-    def straight_through(self, sample: Int[Array, "*batch"]) -> Float[Array, "..."]:
-        """The sample as one-hot, with the gradient of the probabilities: sg(onehot) + p - sg(p)."""
-        one_hot = jax.nn.one_hot(sample, self.classes, axis=self.axis)
+    def straight_through(self, sample: Int[Array, "*batch"]) -> Float[Array, "*batch classes"]:
+        """Return the sample as one-hot, with the gradient of the probabilities: sg(onehot) + p - sg(p)."""
+        one_hot = jax.nn.one_hot(sample, self.classes)
         return jax.lax.stop_gradient(one_hot) + (self.probs - jax.lax.stop_gradient(self.probs))
 
 
 class BoundedNormal(eqx.Module):
-    """Normal(tanh(mean), 0.9 · sigmoid(std + 2) + 0.1) from raw network outputs."""
+    """The distribution Normal(tanh(mean), 0.9 · sigmoid(std + 2) + 0.1), from raw network outputs."""
 
     raw_mean: Float[Array, "*batch size"]
     raw_std: Float[Array, "*batch size"]
@@ -117,19 +124,19 @@ class BoundedNormal(eqx.Module):
 
 
 class TwoHot(Output):
-    """A real number as logits over 255 exponentially spaced bins, which lie on `axis`."""
+    """A real number as logits over 255 exponentially spaced bins."""
 
-    logits: Float[Array, "..."]
-    axis: int = eqx.field(static=True, default=-1)
+    logits: Float[Array, "*batch bins"]
 
     def loss(self, *targets: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
-        """Cross-entropy with the two-hot target, which gets no gradient; of several targets, the sum."""
-        stop = jax.lax.stop_gradient
-        near = tuple(neighbours(stop(target.astype(jnp.float32)), BINS) for target in targets)
-        return two_hot_loss(self.logits.astype(jnp.float32), near, self.axis)
+        """Return the cross-entropy with the two-hot target, which gets no gradient; summed over several targets."""
+        fixed = jax.lax.stop_gradient(targets)
+        near = tuple(neighbours(target.astype(jnp.float32), BINS) for target in fixed)
+        return two_hot_loss(self.logits.astype(jnp.float32), near)
 
     def prediction(self) -> Float[Array, "*batch"]:
-        return decode_two_hot(jax.nn.softmax(self.logits.astype(jnp.float32), axis=self.axis), BINS, self.axis)
+        """Return the expected value."""
+        return decode_two_hot(jax.nn.softmax(self.logits.astype(jnp.float32), axis=-1), BINS)
 
 
 class Bernoulli(Output):
@@ -138,7 +145,7 @@ class Bernoulli(Output):
     logit: Float[Array, "*batch"]
 
     def loss(self, target: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
-        """Binary cross-entropy; the target may be any number from 0 to 1."""
+        """Return the binary cross-entropy; the target may be any number from 0 to 1."""
         logit = self.logit.astype(jnp.float32)
         return -(target * jax.nn.log_sigmoid(logit) + (1 - target) * jax.nn.log_sigmoid(-logit))
 
@@ -147,7 +154,7 @@ class Bernoulli(Output):
 
 
 class SymlogVector(Output):
-    """A vector in symlog space with squared error; `events` is the number of axes of one vector."""
+    """A vector predicted in symlog space with squared error; `events` is the number of axes of one vector."""
 
     value: Float[Array, "..."]
     events: int = eqx.field(static=True)
@@ -157,12 +164,12 @@ class SymlogVector(Output):
         return sum_events(jnp.square(error), self.events)
 
     def prediction(self) -> Float[Array, "..."]:
-        """In symlog space, as the network predicts it; apply `symexp` for the vector's own units."""
+        """Return the prediction in symlog space; apply `symexp` to get the vector's own units."""
         return self.value.astype(jnp.float32)
 
 
 class ImageMean(Output):
-    """Pixels between 0 and 1 with squared error against uint8 images / 255."""
+    """Pixels between 0 and 1, with squared error against uint8 images / 255."""
 
     value: Float[Array, "*batch h w c"]
 
@@ -175,7 +182,7 @@ class ImageMean(Output):
 
 
 class Classes(Output):
-    """Independent categoricals, one per entry of a discrete observation."""
+    """Independent categorical distributions, one per entry of a discrete observation."""
 
     logits: Float[Array, "... classes"]
     events: int = eqx.field(static=True)

@@ -1,4 +1,4 @@
-"""The optimiser (section 4): AGC, LaProp and warm-up as one Optax chain. May import: Optax only."""
+"""The optimizer (section 4): AGC, LaProp and warm-up as one Optax chain. May import: Optax only."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from jaxtyping import Array
 def adaptive_gradient_clipping(clip: float, floor: float) -> optax.GradientTransformation:
     """Scale each tensor's gradient by 1 / max(1, ‖g‖ / (clip · max(floor, ‖p‖))).
 
-    Per tensor, as DreamerV3 does; Optax's own is per output unit.
+    DreamerV3 clips per tensor; Optax's own version clips per output unit.
     """
 
     def update(
@@ -37,9 +37,9 @@ def laprop(
     decay_momentum: float,
     epsilon: float,
 ) -> optax.GradientTransformation:
-    """AGC, RMS scaling, momentum on the result, and a linear warm-up from 0 over `warmup` updates.
+    """Chain AGC, RMS scaling, momentum on the result, and a linear warm-up from 0 over `warmup` updates.
 
-    The first update has learning rate 0, update n has `learning_rate · min(1, n / warmup)`.
+    The first update has learning rate 0; update n, counted from 0, has `learning_rate · min(1, n / warmup)`.
     """
     schedule = optax.linear_schedule(0.0, learning_rate, warmup) if warmup else learning_rate
     elementwise = optax.chain(
@@ -47,6 +47,6 @@ def laprop(
         optax.ema(decay_momentum, debias=True),
         optax.scale_by_learning_rate(schedule),
     )
-    # All that works number by number runs on one vector of all parameters: a hundred tensors would each bring
-    # their own kernels to compile and to launch.
+    # Elementwise steps run on one vector of all parameters: each of a hundred tensors would add its own kernels to
+    # compile and to launch.
     return optax.chain(adaptive_gradient_clipping(clip, clip_floor), optax.flatten(elementwise))

@@ -1,4 +1,4 @@
-"""The behaviour (section 4). May import: `ops`, `nn`, `distributions`, `spaces`; knows no world model."""
+"""The behavior (section 4). May import: `ops`, `nn`, `distributions`, `spaces`; it does not know the world model."""
 
 from reverie.behaviour.actor import Actor, Policy
 from reverie.behaviour.critic import Critic

@@ -1,6 +1,6 @@
-"""The actor (section 4): a distribution over actions from the latent's features."""
+"""The actor (section 4), from the features of a latent to a distribution over actions."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from math import prod
 
 import equinox as eqx
@@ -10,38 +10,41 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from reverie.distributions import BoundedNormal, Categorical, Key
-from reverie.nn import Linear, Trunk, columns
+from reverie.nn import Linear, Trunk
 from reverie.ops.events import sum_events
 from reverie.spaces import Continuous, Discrete
 
-NEVER = -1e9  # a logit whose probability is 0; finite, so that 0 times it is 0 in the entropy
-OUTPUT_SCALE = 0.01  # the first policy is close to uniform
+NEVER = -1e9  # a logit whose probability is 0; it is finite, so that its product with 0 in the entropy is 0
+OUTPUT_SCALE = 0.01  # makes the initial policy close to uniform
 
 
 class Policy(eqx.Module):
-    """Independent distributions, one per action key; log-probs and entropies are summed over the event's axes."""
+    """Independent distributions, one per action key; log-probs and entropies are summed over an action's axes."""
 
     parts: dict[str, Categorical | BoundedNormal]
     events: tuple[tuple[str, int], ...] = eqx.field(static=True)  # axes of one action, per key
 
     def sample(self, key: Key) -> dict[str, Array]:
-        """Actions as the model takes them: raw samples in about [-1, 1], or integers from 0. None: the modes."""
+        """Draw actions as the world model reads them: raw samples in about [-1, 1], or integers from 0.
+
+        With `key=None`, return the modes.
+        """
         keys = [None] * len(self.parts) if key is None else jax.random.split(key, len(self.parts))
         return {name: self.parts[name].sample(k) for name, k in zip(sorted(self.parts), keys, strict=True)}
 
     def log_prob(self, action: Mapping[str, Array]) -> Float[Array, "*batch"]:
-        """Of the raw sample, summed over keys and dimensions."""
+        """Return the log-probability of raw samples, summed over keys and dimensions."""
         return sum(
             (sum_events(self.parts[name].log_prob(action[name]), events) for name, events in self.events), start=0.0
         )  # type: ignore[return-value]
 
     def entropies(self) -> dict[str, Float[Array, "*batch"]]:
-        """In nats, per action key, summed over dimensions."""
+        """Return the entropy in nats per action key, summed over dimensions."""
         return {name: sum_events(self.parts[name].entropy(), events) for name, events in self.events}
 
 
 class Actor(eqx.Module):
-    """Three trunk layers; logits for discrete actions (no uniform mix), mean and std for continuous ones."""
+    """Three trunk layers with a head per action: logits if it is discrete (no uniform mix), else mean and std."""
 
     trunk: Trunk
     heads: dict[str, dict[str, Linear]]
@@ -64,16 +67,15 @@ class Actor(eqx.Module):
 
     def __call__(self, features: Float[Array, "*batch features"]) -> Policy:
         x = self.trunk(features)
-        return self._policy(lambda head: head(x), x.shape[:-1])
+        outputs = {name: {part: head(x) for part, head in heads.items()} for name, heads in self.heads.items()}
+        return self.policy(outputs)
 
-    def columns(self, x: Float[Array, "units n"]) -> Policy:
-        """The same policy, with one leading axis N, from the trunk's output in columns."""
-        return self._policy(lambda head: columns.linear(head, x).T, x.shape[1:])
-
-    def _policy(self, apply: Callable[[Linear], Array], batch: tuple[int, ...]) -> Policy:
+    def policy(self, outputs: Mapping[str, Mapping[str, Float[Array, "*batch size"]]]) -> Policy:
+        """Return the policy that the outputs of the heads parameterize."""
         parts: dict[str, Categorical | BoundedNormal] = {}
         for name, feature in self.features:
-            raw = {part: apply(head).astype(jnp.float32) for part, head in self.heads[name].items()}
+            raw = {part: output.astype(jnp.float32) for part, output in outputs[name].items()}
+            batch = next(iter(raw.values())).shape[:-1]
             if isinstance(feature, Discrete):
                 logits = raw["logits"].reshape((*batch, *feature.shape, feature.classes))
                 parts[name] = Categorical(_masked(logits, feature))
@@ -84,7 +86,7 @@ class Actor(eqx.Module):
 
 
 def _masked(logits: Float[Array, "*batch classes"], feature: Discrete) -> Float[Array, "*batch classes"]:
-    """Where entries differ in their number of classes: those that an entry lacks have no probability."""
+    """Give no probability to classes that an entry lacks, where entries differ in their number of classes."""
     if feature.counts is None:
         return logits
     counts = np.reshape(feature.counts, (*feature.shape, 1))

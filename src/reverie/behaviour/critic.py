@@ -1,15 +1,15 @@
-"""The critic (section 4): the value of a state as a distribution over two-hot bins."""
+"""The critic (section 4), which predicts the value of a state as a distribution over two-hot bins."""
 
 import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from reverie.distributions import BINS, TwoHot
-from reverie.nn import Linear, Trunk, columns
+from reverie.nn import Linear, Trunk
 
 
 class Critic(eqx.Module):
-    """Three trunk layers and 255 two-hot logits, zero at the start: the first value is exactly 0."""
+    """Three trunk layers and 255 two-hot logits, initialized to zero, so that the first value is exactly 0."""
 
     trunk: Trunk
     out: Linear
@@ -21,7 +21,3 @@ class Critic(eqx.Module):
 
     def __call__(self, features: Float[Array, "*batch features"]) -> TwoHot:
         return TwoHot(self.out(self.trunk(features)))
-
-    def columns(self, x: Float[Array, "units n"]) -> TwoHot:
-        """The same, from the trunk's output in columns."""
-        return TwoHot(columns.linear(self.out, x), axis=-2)

@@ -1,7 +1,7 @@
-"""Imagination (section 4): rolling any model forward with any policy.
+"""Imagination (section 4): rolling out any model with any policy.
 
-Model and policy come as functions, so that this file knows no networks. In which layout states are, and what their
-noise is (keys, numbers drawn from them, or None for the modes), only these functions know.
+The model and the policy are functions, so that this file knows no networks. Only these functions know what a state is,
+and what noise is: keys, numbers that were drawn from them, or None for the modes.
 """
 
 from collections.abc import Callable
@@ -23,21 +23,21 @@ def imagine(
     act_noise: Any,
     step_noise: Any,
 ) -> tuple[Action, Kept]:
-    """`horizon` steps from `start`: H + 1 states, the first being the start itself, time on the first axis.
+    """Roll out `horizon` steps from `start`, which gives H + 1 states, the first of them `start` itself.
 
     Args:
-        step: the next state, from a state, an action and noise.
-        act: an action in a state, from noise, and what to keep of the state.
-        act_noise: (H + 1, …), because an action is taken in the last state too.
-        step_noise: (H + 1, …), of which the last is not used.
+        step: Returns the next state, from a state, an action and noise.
+        act: Returns an action and whatever should be kept of the state, from a state and noise.
+        act_noise: Noise for `act`, (H + 1, …), because an action is sampled in the last state too.
+        step_noise: Noise for `step`, (H + 1, …); the last entry is not used.
 
     Returns:
-        The action taken in each state, and what `act` kept of it.
+        The action taken in each state and what `act` kept of it, time on the first axis.
     """
 
     def advance(state: State, noise: tuple[Any, Any]) -> tuple[State, tuple[Action, Kept]]:
         action, kept = act(state, noise[0])
         return step(state, action, noise[1]), (action, kept)
 
-    # One body for all H + 1 states, compiled once and nothing appended afterwards; its last step leads nowhere.
+    # One loop body for all H + 1 states compiles once and needs no concatenation; its last step is discarded.
     return jax.lax.scan(advance, start, (act_noise, step_noise), length=horizon + 1)[1]

@@ -1,6 +1,6 @@
-"""Losses of actor and critic (section 4), time on the first axis.
+"""The losses of actor and critic (section 4). Time is the first axis.
 
-The actor learns by REINFORCE from imagined returns, the critic from the same returns and from replayed ones.
+The actor learns by REINFORCE from imagined returns; the critic learns from the same returns and from replayed ones.
 """
 
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from reverie.ops.returns import cumulative_weight
 
 
 class StepTargets(NamedTuple):
-    """What actor and critic should have said at imagined steps 0 … H - 1, and how much a step counts. All data."""
+    """The targets of actor and critic at imagined steps 0 … H - 1, and the weight of each step. No gradient."""
 
     advantage: Float[Array, "*steps starts"]  # in units of the return scale
     returns: Float[Array, "*steps starts"]
@@ -26,15 +26,15 @@ class StepTargets(NamedTuple):
 
 
 class ImaginationTargets(NamedTuple):
-    """What follows from predictions about imagined states."""
+    """Targets, the new return scale and metrics, from predictions about imagined states."""
 
     steps: StepTargets  # (H, starts)
-    scale: ReturnScale  # after these returns
+    scale: ReturnScale  # updated with these returns
     metrics: dict[str, Float[Array, ""]]
 
 
 class ImaginationLoss(NamedTuple):
-    """Per imagined step and start."""
+    """The loss terms `policy` and `value`, per imagined step and start."""
 
     losses: dict[str, Float[Array, "*steps starts"]]
     entropies: dict[str, Float[Array, "*steps starts"]]  # of the policy, per action key
@@ -50,9 +50,9 @@ def imagination_targets(
     scale_rate: float,
     percentiles: tuple[float, float],
 ) -> ImaginationTargets:
-    """λ-returns, normalised advantages and weights from predictions at imagined steps 0 … H.
+    """Compute λ-returns, normalized advantages and weights from predictions at imagined steps 0 … H.
 
-    `live` is the continue probability, which carries the discount already.
+    `live` is the continue probability, which includes the discount.
     """
     value, slow_value, reward, live = jax.lax.stop_gradient((value, slow_value, reward, live))
     returns = lambda_return(reward, live, jnp.full_like(live, trace), value)
@@ -81,9 +81,9 @@ def imagination_targets(
 def imagination_loss(
     policy: Policy, value: TwoHot, action: Action, targets: StepTargets, entropy_scale: float
 ) -> ImaginationLoss:
-    """Policy and value loss, elementwise: of one imagined step or of all.
+    """Compute the policy loss and the value loss, elementwise, for one imagined step or for all.
 
-    `policy` and `value` are the live networks' outputs and carry the gradient; everything else is data.
+    `policy` and `value` are outputs of the trained networks and carry the gradient; all else has none.
     """
     entropies = policy.entropies()
     score = policy.log_prob(jax.lax.stop_gradient(action)) * targets.advantage + entropy_scale * sum(entropies.values())
@@ -105,9 +105,9 @@ def replay_value_loss(
     trace: float,
     discount: float,
 ) -> Float[Array, "T-1 b"]:
-    """The critic's loss on real rewards, bootstrapped with the first imagined return of each state.
+    """Compute the critic's loss on real rewards, bootstrapped with the first imagined return of each state.
 
-    A terminal step is worth nothing afterwards; a truncated one cuts the λ-return but keeps its bootstrap.
+    After a terminal step the return is 0; a truncated step ends the λ-return but keeps its bootstrap.
     """
     live = (1 - is_terminal.astype(jnp.float32)) * discount
     running = 1 - is_last.astype(jnp.float32)

@@ -1,9 +1,24 @@
-"""The learner: one gradient step over world model, actor and critic (sections 3 to 5).
+"""The learner: one gradient step on world model, actor and critic (sections 3 to 5).
 
-May import: `world_model`, `behaviour`, `optim` and what they stand on, `experience`, `config`.
+May import: `world_model`, `behaviour`, `optim` and what they build on, `experience`, `config`, `compiling`.
 """
 
+from reverie.learner.forms import TEXTBOOK, Forms
+from reverie.learner.imagined import Outlook, imagination_keys, look_ahead
 from reverie.learner.networks import Networks, compute_dtype
 from reverie.learner.update import Auxiliary, Latents, Learner, LearnerState, UpdateOutput
 
-__all__ = ["Auxiliary", "Latents", "Learner", "LearnerState", "Networks", "UpdateOutput", "compute_dtype"]
+__all__ = [
+    "TEXTBOOK",
+    "Auxiliary",
+    "Forms",
+    "Latents",
+    "Learner",
+    "LearnerState",
+    "Networks",
+    "Outlook",
+    "UpdateOutput",
+    "compute_dtype",
+    "imagination_keys",
+    "look_ahead",
+]

@@ -1,4 +1,4 @@
-"""Everything that the optimiser trains."""
+"""The networks that the optimizer trains, as one pytree."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ from reverie.world_model import WorldModel
 
 
 class Networks(eqx.Module):
-    """World model, actor and critic. Every leaf is a float32 array."""
+    """The world model, the actor and the critic. Every leaf is a float32 array."""
 
     world_model: WorldModel
     actor: Actor
@@ -49,11 +49,12 @@ class Networks(eqx.Module):
 
     @property
     def parameter_count(self) -> int:
+        """The number of trained parameters."""
         return sum(leaf.size for leaf in jax.tree.leaves(self))
 
 
 def compute_dtype(config: ModelConfig) -> jnp.dtype:
-    """The dtype of products: as configured, or by the default device."""
+    """Return the dtype of matrix products: the configured one, or for `auto` the best of the default device."""
     if config.compute_dtype != "auto":
         return jnp.dtype(config.compute_dtype)
     return jnp.dtype(jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16)

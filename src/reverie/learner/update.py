@@ -1,4 +1,4 @@
-"""One gradient step over the whole agent (sections 3 to 5), pure: state and batch in, state and metrics out."""
+"""One gradient step on the whole agent (sections 3 to 5), as a pure function of state, batch and key."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -7,14 +7,16 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
 from reverie.behaviour import Critic, replay_value_loss
+from reverie.compiling import compiler_options
 from reverie.config import Config
 from reverie.experience import Experience
+from reverie.learner.forms import TEXTBOOK, Forms
 from reverie.learner.imagined import learn_from_imagination
 from reverie.learner.networks import Networks, compute_dtype
-from reverie.nn import compiler_options, compute_cast
+from reverie.nn import compute_cast
 from reverie.ops import ReturnScale
 from reverie.optim import laprop
 from reverie.spaces import Continuous, Discrete, Feature
@@ -22,7 +24,7 @@ from reverie.world_model import Latent, WorldModel, WorldModelOutput
 
 
 class LearnerState(NamedTuple):
-    """All that an update changes."""
+    """Everything that an update changes."""
 
     networks: Networks
     slow_critic: Critic
@@ -32,14 +34,14 @@ class LearnerState(NamedTuple):
 
 
 class Latents(NamedTuple):
-    """Fresh latents of the trained steps, for replay to keep."""
+    """The latents of the trained steps, which the replay buffer stores as later contexts."""
 
     deter: Float[Array, "b t deter"]
     stoch: Int[Array, "b t groups"]  # class indices
 
 
 class Auxiliary(NamedTuple):
-    """What the loss computes besides its value."""
+    """The results of the loss besides its value."""
 
     losses: dict[str, Array]  # per element, before scales: (B, T), `repval` (B, T - 1)
     latents: Latents
@@ -49,20 +51,25 @@ class Auxiliary(NamedTuple):
 
 
 class UpdateOutput(NamedTuple):
-    """What an update leaves besides the state."""
+    """The results of an update besides the state."""
 
     metrics: dict[str, Float[Array, ""]]
     latents: Latents
-    finite: Bool[Array, ""]  # whether loss and gradient were; if not, the state has stayed as it was
+    finite: Bool[Array, ""]  # whether loss and gradient were finite; if not, the update was skipped
 
 
 class Learner:
-    """The update, with its hyperparameters; holds no state of its own."""
+    """The update with its hyperparameters. It holds no state: everything that changes is in `LearnerState`."""
 
     def __init__(
-        self, observations: Mapping[str, Feature], actions: Mapping[str, Continuous | Discrete], config: Config
+        self,
+        observations: Mapping[str, Feature],
+        actions: Mapping[str, Continuous | Discrete],
+        config: Config,
+        forms: Forms = TEXTBOOK,
     ):
-        self.observations, self.actions, self.config = dict(observations), dict(actions), config
+        """Set up the update for some spaces; `forms` are the functions that compute its two recurrences."""
+        self.observations, self.actions, self.config, self.forms = dict(observations), dict(actions), config, forms
         optimizer = config.optimizer
         self.optimizer = laprop(
             optimizer.learning_rate,
@@ -76,7 +83,7 @@ class Learner:
         self.dtype = compute_dtype(config.model)
 
     def init(self, key: PRNGKeyArray) -> LearnerState:
-        """Fresh networks; the slow critic starts as a copy of the critic."""
+        """Return the state before the first update; the slow critic starts as a copy of the critic."""
         networks = Networks(self.observations, self.actions, self.config.model, key=key)
         slow_critic = jax.tree.map(jnp.copy, networks.critic)
         return LearnerState(
@@ -84,19 +91,19 @@ class Learner:
         )
 
     def fresh(self, key: PRNGKeyArray) -> LearnerState:
-        """`init`, compiled."""
+        """Compile and run `init`."""
         return jax.jit(self.init, compiler_options=compiler_options(once=True))(key)
 
     def update(
         self, state: LearnerState, batch: Experience, key: PRNGKeyArray | None
     ) -> tuple[LearnerState, UpdateOutput]:
-        """One step on a batch of T + 1 records, the first being context. Compile with the state donated."""
+        """Take a gradient step on a batch (B, T + 1), whose first record is context. Compile with `state` donated."""
         return self.apply(state, *self.gradient(state, batch, key))
 
     def gradient(
         self, state: LearnerState, batch: Experience, key: PRNGKeyArray | None
     ) -> tuple[Networks, Float[Array, ""], Auxiliary]:
-        """The gradient of the loss with respect to all networks, the loss, and what else it computed."""
+        """Return the gradient of the loss with respect to all networks, the loss, and its other results."""
         loss = jax.value_and_grad(self.loss, has_aux=True)
         (total, aux), gradient = loss(state.networks, state, batch, key)
         return gradient, total, aux
@@ -104,7 +111,7 @@ class Learner:
     def apply(
         self, state: LearnerState, gradient: Networks, total: Float[Array, ""], aux: Auxiliary
     ) -> tuple[LearnerState, UpdateOutput]:
-        """The optimiser's step along a gradient; the slow critic follows. A step that is not finite is not taken."""
+        """Take the optimizer's step and move the slow critic. If loss or gradient are not finite, skip the update."""
         step, optimizer = self.optimizer.update(gradient, state.optimizer, state.networks)
         networks = optax.apply_updates(state.networks, step)
         slow_critic = optax.incremental_update(networks.critic, state.slow_critic, self.config.behaviour.slow_rate)
@@ -124,30 +131,41 @@ class Learner:
     def loss(
         self, networks: Networks, state: LearnerState, batch: Experience, key: PRNGKeyArray | None
     ) -> tuple[Float[Array, ""], Auxiliary]:
-        """The one loss: the weighted sum of the means of all terms. `state` gives the slow critic and the scale."""
+        """Compute the one loss: the sum of the means of all terms, each times its scale.
+
+        `state` provides the slow critic and the return scale. With `key=None` every sample is replaced by the mode.
+        """
         config = self.config.behaviour
         networks, slow_critic = compute_cast((networks, state.slow_critic), self.dtype)
         keys = (None, None) if key is None else jax.random.split(key)
-        model = self._world_model_loss(networks.world_model, batch, keys[0])
-        latent, trained = model.latent, jax.tree.map(lambda x: x[:, 1:], batch)
-        features = latent.features
 
+        # World model learning (section 3): filter the replayed sequences, reconstruct and predict.
+        model = self._world_model_loss(networks.world_model, batch, keys[0])
+        latent, features = model.latent, model.latent.features
+        trained = jax.tree.map(lambda x: x[:, 1:], batch)
+        shape = trained.is_first.shape  # (B, T)
+
+        # Actor and critic learning (section 4): imagine from every posterior state.
         starts = jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), latent)
-        imagined, targets = learn_from_imagination(networks, slow_critic, starts, state.return_scale, keys[1], config)
-        shape = trained.is_first.shape
-        time_first = lambda x: jnp.moveaxis(x, 1, 0)  # noqa: E731
+        imagined, targets = learn_from_imagination(
+            networks, slow_critic, starts, state.return_scale, keys[1], config, self.forms.look_ahead
+        )
+
+        # Replay value learning (section 4): the critic on real rewards; this gradient reaches the world model.
         replayed = replay_value_loss(
-            networks.critic(time_first(features)),
-            slow_critic(jax.lax.stop_gradient(time_first(features))).prediction(),
-            time_first(trained.reward),
-            time_first(trained.is_last),
-            time_first(trained.is_terminal),
-            time_first(targets.steps.returns[0].reshape(shape)),
+            networks.critic(_swap(features)),
+            slow_critic(jax.lax.stop_gradient(_swap(features))).prediction(),
+            _swap(trained.reward),
+            _swap(trained.is_last),
+            _swap(trained.is_terminal),
+            _swap(targets.steps.returns[0].reshape(shape)),
             trace=config.trace,
             discount=config.discount,
         )
+
+        # One loss for one optimizer.
         losses = model.losses | {name: loss.mean(0).reshape(shape) for name, loss in imagined.losses.items()}
-        losses["repval"] = time_first(replayed)
+        losses["repval"] = _swap(replayed)
         total = sum((self._scale(name) * loss.mean() for name, loss in losses.items()), start=jnp.zeros(()))
         metrics = {
             **{f"loss/{name}": loss.mean() for name, loss in losses.items()},
@@ -160,7 +178,7 @@ class Learner:
         return total, Auxiliary(losses, latents, targets.scale, metrics, model)
 
     def context(self, batch: Experience) -> Latent:
-        """The stored latents of the record before the sequence, where the recurrence starts (section 5)."""
+        """Return the stored latents of the record before each sequence, where the recurrence starts (section 5)."""
         return Latent(
             batch.deter[:, 0].astype(jnp.float32), jax.nn.one_hot(batch.stoch[:, 0], self.config.model.classes)
         )
@@ -177,10 +195,11 @@ class Learner:
             discount=self.config.behaviour.discount,
             free_nats=self.config.loss.free_nats,
             key=key,
+            observe=self.forms.observe,
         )
 
     def _entropies(self, entropies: Mapping[str, Array]) -> dict[str, Float[Array, ""]]:
-        """The policy's, in nats, and of discrete actions also as a share of the largest possible."""
+        """Return the policy's entropies in nats, and for discrete actions also as a share of the largest possible."""
         metrics = {f"ent/{name}": entropy.mean() for name, entropy in entropies.items()}
         for name, feature in self.actions.items():
             if isinstance(feature, Discrete) and feature.max_entropy:
@@ -188,8 +207,13 @@ class Learner:
         return metrics
 
     def _scale(self, name: str) -> float:
-        """The scale of a loss term; every decoded key has that of `observation`."""
-        return self.config.loss.observation if name in self.observations else getattr(self.config.loss, name)
+        """Return the scale of a loss term; `observation/KEY` has the scale `observation`."""
+        return getattr(self.config.loss, name.partition("/")[0])
+
+
+def _swap(x: Shaped[Array, "b t *rest"]) -> Shaped[Array, "t b *rest"]:
+    """Exchange batch and time."""
+    return jnp.swapaxes(x, 0, 1)
 
 
 def _rms(tree: object) -> Float[Array, ""]:

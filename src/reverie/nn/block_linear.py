@@ -1,4 +1,4 @@
-"""Block-diagonal linear layer (section 2): G small products instead of one large one."""
+"""The block-diagonal linear layer (section 2): G small matrix products instead of one large one."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -9,10 +9,10 @@ from reverie.nn.init import scaled_normal
 
 
 class BlockLinear(eqx.Module):
-    """Each of G blocks sees its own slice of `x`, and all of `shared`; W is (G, in/G, out/G).
+    """A linear layer in G blocks, each of which sees its own slice of `x`; W has shape (G, in/G, out/G).
 
-    With `shared`, a block's input is concat(its slice of x, shared). The product is computed in two parts so
-    that `shared` is multiplied once with all blocks' weights instead of being copied G times.
+    With `shared`, the input of a block is concat(its slice of x, shared). The product is computed in two parts, so
+    that `shared` is multiplied once with the weights of all blocks instead of being copied G times.
     """
 
     weight: Float[Array, "blocks inputs outputs"]
@@ -30,7 +30,7 @@ class BlockLinear(eqx.Module):
     ) -> Float[Array, "*batch outputs"]:
         blocks, batch = self.weight.shape[0], x.shape[:-1]
         x = x.astype(self.weight.dtype).reshape((-1, blocks, x.shape[-1] // blocks))
-        # Blocks first and outputs last, as the product is laid out: what follows reads it along its rows.
+        # Blocks first and outputs last, which is how the product is laid out in memory; it is then read along its rows.
         y = jnp.swapaxes(x, 0, 1) @ self.weight[:, : x.shape[-1]]
         y = jnp.swapaxes(y, 0, 1).reshape((*batch, -1))
         if shared is not None:

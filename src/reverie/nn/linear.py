@@ -1,4 +1,4 @@
-"""Linear layer (section 2)."""
+"""The linear layer (section 2)."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from reverie.nn.init import scaled_normal
 
 
 class Linear(eqx.Module):
-    """y = x W + b over the last axis; W is (in, out)."""
+    """A map y = x W + b over the last axis; W has shape (in, out)."""
 
     weight: Float[Array, "inputs outputs"]
     bias: Float[Array, " outputs"]
@@ -23,9 +23,9 @@ class Linear(eqx.Module):
         return y + align(self.bias, y)
 
     def share(self, x: Float[Array, "*batch part"], start: int) -> Float[Array, "*batch outputs"]:
-        """What the inputs `start … start + part` contribute to y, without the bias.
+        """Return what the inputs `start … start + part` contribute to y, without the bias.
 
-        The shares of all parts of a concatenated input add up to the product. A recurrence uses this to
-        compute, for all steps at once and outside of the loop, whatever does not depend on the step before.
+        The shares of all parts of a concatenated input add up to x W. A recurrence uses this to compute the parts
+        that do not depend on the previous step for all steps at once, outside the loop.
         """
         return x.astype(self.weight.dtype) @ self.weight[start : start + x.shape[-1]]

@@ -1,4 +1,4 @@
-"""RMSNorm (section 2)."""
+"""Root-mean-square normalization (section 2)."""
 
 import equinox as eqx
 import jax
@@ -11,7 +11,7 @@ EPSILON = 1e-4
 
 
 class RMSNorm(eqx.Module):
-    """x · rsqrt(mean(x²) + 1e-4) · scale over the last axis, computed in float32."""
+    """The map x · rsqrt(mean(x²) + 1e-4) · scale over the last axis, computed in float32."""
 
     scale: Float[Array, " features"]
 

@@ -1,4 +1,4 @@
-"""Mixed precision (section 2): parameters stay float32, products run in the compute dtype."""
+"""Mixed precision (section 2): parameters stay float32, matrix products run in the compute dtype."""
 
 from typing import TypeVar
 
@@ -11,9 +11,12 @@ Tree = TypeVar("Tree")
 
 
 def compute_cast(tree: Tree, dtype: jnp.dtype | type) -> Tree:
-    """The same tree with weights and biases in the compute dtype, in which layers then compute.
+    """Return the tree with weights and biases in the compute dtype, in which the layers then compute.
 
-    Scales of norms stay as they are: norms are computed in float32.
+    The scales of norms stay float32, because norms are computed in float32.
     """
-    is_norm = lambda node: isinstance(node, RMSNorm)  # noqa: E731
-    return jax.tree.map(lambda x: x if is_norm(x) else x.astype(dtype), tree, is_leaf=is_norm)
+    return jax.tree.map(lambda x: x if _is_norm(x) else x.astype(dtype), tree, is_leaf=_is_norm)
+
+
+def _is_norm(node: object) -> bool:
+    return isinstance(node, RMSNorm)

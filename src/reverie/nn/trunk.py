@@ -1,4 +1,4 @@
-"""Trunks (section 2): what every network but the convolutions is made of."""
+"""Trunks (section 2): the multilayer perceptrons that all networks except the convolutions are made of."""
 
 import equinox as eqx
 import jax
@@ -9,7 +9,7 @@ from reverie.nn.norm import RMSNorm
 
 
 class TrunkLayer(eqx.Module):
-    """Linear, RMSNorm, SiLU."""
+    """A linear layer, RMSNorm and SiLU."""
 
     linear: Linear
     norm: RMSNorm
@@ -22,12 +22,12 @@ class TrunkLayer(eqx.Module):
         return self.finish(self.linear(x))
 
     def finish(self, pre: Float[Array, "*batch outputs"]) -> Float[Array, "*batch outputs"]:
-        """Norm and activation of a linear output that was computed elsewhere, bias included."""
+        """Apply norm and activation to a linear output, bias included, that was computed elsewhere."""
         return jax.nn.silu(self.norm(pre))
 
 
 class Trunk(eqx.Module):
-    """`depth` trunk layers of the same width."""
+    """A stack of `depth` trunk layers of the same width."""
 
     layers: tuple[TrunkLayer, ...]
 

@@ -1,4 +1,4 @@
-"""Pure functions, one equation each. May import: JAX only."""
+"""Pure functions, one per equation. May import: JAX only."""
 
 from reverie.ops.returns import lambda_return
 from reverie.ops.scale import ReturnScale

@@ -1,9 +1,9 @@
-"""Sums over the axes of one event, which leave one number per batch element."""
+"""Sums over the axes of one event (an image, a vector, an action), which leave one number per batch element."""
 
 import jax.numpy as jnp
 from jaxtyping import Array
 
 
 def sum_events(x: Array, events: int) -> Array:
-    """The sum over the last `events` axes."""
+    """Return the sum over the last `events` axes."""
     return jnp.sum(x, axis=tuple(range(x.ndim - events, x.ndim)))

@@ -1,4 +1,4 @@
-"""λ-returns (section 4)."""
+"""λ-returns and the weights of imagined steps (section 4). Time is the first axis."""
 
 import jax
 import jax.numpy as jnp
@@ -11,12 +11,12 @@ def lambda_return(
     trace: Float[Array, "T *batch"],
     bootstrap: Float[Array, "T *batch"],
 ) -> Float[Array, "T-1 *batch"]:
-    """Returns R_0 … R_{T-2}, backwards from R_{T-1} = bootstrap_{T-1}, time on the first axis:
+    """Compute R_0 … R_{T-2} backwards from R_{T-1} = bootstrap_{T-1}:
 
         R_t = r_{t+1} + live_{t+1} ((1 - trace_{t+1}) bootstrap_{t+1} + trace_{t+1} R_{t+1})
 
-    `reward` is received on arriving at a step. `live` is the probability that the future counts, with the
-    discount in it. `trace` is λ where the step after may be trusted and 0 where the sequence is cut there.
+    `reward` is received on arriving at a step. `live` is the probability that the future counts, including the
+    discount. `trace` is λ, or 0 where the sequence is cut and the next step belongs to something else.
     """
     known = reward[1:] + (1 - trace[1:]) * live[1:] * bootstrap[1:]
 
@@ -30,5 +30,5 @@ def lambda_return(
 
 
 def cumulative_weight(live: Float[Array, "T *batch"]) -> Float[Array, "T *batch"]:
-    """w_t = Π_{i ≤ t} live_i: the probability that the imagined episode still runs at step t."""
+    """Return w_t = Π_{i ≤ t} live_i, the probability that the imagined episode still runs at step t."""
     return jnp.cumprod(live, axis=0)

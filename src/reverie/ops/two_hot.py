@@ -1,10 +1,9 @@
 """Two-hot regression (section 3): a real number as a distribution over exponentially spaced bins.
 
-The magnitude of a target moves probability between bins, not the size of a gradient: this is what lets one
-learning rate fit rewards of 0.01 and of 10,000.
+The magnitude of a target decides between which bins probability moves, not how large the gradient is. This is what
+lets one learning rate fit rewards of 0.01 and of 10,000.
 """
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +17,7 @@ Bins = Float[np.ndarray, " bins"]
 
 
 def symexp_bins(count: int) -> Float[np.ndarray, "{count}"]:
-    """`count` bins (an odd number) from symexp(-20) to symexp(20), exactly antisymmetric.
+    """Return `count` bins (an odd number) from symexp(-20) to symexp(20), exactly antisymmetric.
 
     One half is computed and mirrored, so that bin[i] == -bin[-1 - i] holds to the last bit.
     """
@@ -29,7 +28,7 @@ def symexp_bins(count: int) -> Float[np.ndarray, "{count}"]:
 
 
 class Neighbours(NamedTuple):
-    """The two bins around a target, and the upper one's share of its weight."""
+    """The two bins around a target, and the share of its weight that the upper one gets."""
 
     below: Int[Array, "*batch"]
     above: Int[Array, "*batch"]
@@ -37,9 +36,9 @@ class Neighbours(NamedTuple):
 
 
 def neighbours(target: Float[Array, "*batch"], bins: Bins) -> Neighbours:
-    """Targets beyond the ends go to the end bin. A target on a bin has all its weight there. NaN stays NaN."""
+    """Find the bins around each target. A target beyond the ends belongs to the end bin alone; NaN stays NaN."""
     edges = jnp.asarray(bins)
-    # As a loop: unrolled, XLA puts the whole search into whatever reads it, and searches again for every bin.
+    # "scan" keeps the search a loop. XLA would fuse an unrolled one into its readers and repeat it for every bin.
     below = jnp.clip(jnp.searchsorted(edges, target, side="right", method="scan") - 1, 0, len(bins) - 1)
     above = jnp.minimum(below + 1, len(bins) - 1)
     width = edges[above] - edges[below]
@@ -49,55 +48,55 @@ def neighbours(target: Float[Array, "*batch"], bins: Bins) -> Neighbours:
 
 
 def two_hot(target: Float[Array, "*batch"], bins: Bins) -> Float[Array, "*batch bins"]:
-    """Weights that sum to 1, split linearly between the two bins around the target."""
-    return _weights(neighbours(target, bins), len(bins), target.ndim)
+    """Return weights that sum to 1, split linearly between the two bins around the target."""
+    return _weights(neighbours(target, bins), len(bins))
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def two_hot_loss(logits: Float[Array, "..."], targets: tuple[Neighbours, ...], axis: int) -> Float[Array, "..."]:
-    """Cross-entropy of the logits along `axis` with the weights of each target, added up over targets.
+@jax.custom_vjp
+def two_hot_loss(logits: Float[Array, "*batch bins"], targets: tuple[Neighbours, ...]) -> Float[Array, "*batch"]:
+    """Return the cross-entropy of the logits with the two-hot weights of each target, summed over targets.
 
-    With its own gradient, n · softmax − weights, so that neither pass holds dense weights: an array as large as the
-    logits is read once per pass, whatever the number of targets.
+    Its gradient, n · softmax − weights, is written out, so that neither pass stores dense weights: an array as large
+    as the logits is read once per pass, whatever the number of targets.
     """
-    return _two_hot_loss(logits, targets, axis)[0]
+    return _two_hot_loss(logits, targets)[0]
 
 
-def _two_hot_loss(logits: Array, targets: tuple[Neighbours, ...], axis: int) -> tuple[Array, tuple[Any, ...]]:
-    # The largest logit and the sum are softmax's own, so that XLA computes them once for both.
-    largest = jnp.max(logits, axis=axis, keepdims=True)
-    normalizer = jnp.squeeze(largest, axis) + jnp.log(jnp.sum(jnp.exp(logits - largest), axis=axis))
-    pick = lambda index: jnp.squeeze(  # noqa: E731
-        jnp.take_along_axis(logits, jnp.expand_dims(index, axis), axis, mode="clip"), axis
-    )
-    expected = sum((1 - t.share) * pick(t.below) + t.share * pick(t.above) for t in targets)
-    return len(targets) * normalizer - expected, (jax.nn.softmax(logits, axis=axis), targets)
+def _two_hot_loss(logits: Array, targets: tuple[Neighbours, ...]) -> tuple[Array, tuple[Any, ...]]:
+    # The largest logit and the sum are the softmax's own, so that XLA computes them once for both.
+    largest = jnp.max(logits, axis=-1, keepdims=True)
+    normalizer = jnp.squeeze(largest, -1) + jnp.log(jnp.sum(jnp.exp(logits - largest), axis=-1))
+    expected = sum((1 - t.share) * _pick(logits, t.below) + t.share * _pick(logits, t.above) for t in targets)
+    return len(targets) * normalizer - expected, (jax.nn.softmax(logits, axis=-1), targets)
 
 
-def _two_hot_loss_gradient(axis: int, residuals: tuple[Any, ...], gradient: Array) -> tuple[Array, None]:
+def _two_hot_loss_gradient(residuals: tuple[Any, ...], gradient: Array) -> tuple[Array, None]:
     probs, targets = residuals
-    weights = sum(_weights(t, probs.shape[axis], axis % probs.ndim) for t in targets)
-    return jnp.expand_dims(gradient, axis) * (len(targets) * probs - weights), None
+    weights = sum(_weights(target, probs.shape[-1]) for target in targets)
+    return jnp.expand_dims(gradient, -1) * (len(targets) * probs - weights), None
 
 
 two_hot_loss.defvjp(_two_hot_loss, _two_hot_loss_gradient)
 
 
-def _weights(target: Neighbours, count: int, axis: int) -> Array:
-    """Dense, with the bins on `axis`: a hat of width one on each side, whose top lies between the two bins."""
-    below, share = (jnp.expand_dims(x, axis) for x in (target.below, target.share))
-    index = jnp.arange(count).reshape([count if i == axis else 1 for i in range(below.ndim)])
+def _pick(logits: Array, index: Array) -> Array:
+    return jnp.squeeze(jnp.take_along_axis(logits, jnp.expand_dims(index, -1), -1, mode="clip"), -1)
+
+
+def _weights(target: Neighbours, count: int) -> Array:
+    """Return dense weights: a hat function of width 1 on each side, whose peak lies between the two bins."""
+    below, share = jnp.expand_dims(target.below, -1), jnp.expand_dims(target.share, -1)
+    index = jnp.arange(count).reshape((1,) * (below.ndim - 1) + (count,))
     return jnp.maximum(0.0, 1 - jnp.abs((index - below) - share))
 
 
-def decode_two_hot(probs: Float[Array, "..."], bins: Bins, axis: int = -1) -> Float[Array, "..."]:
-    """The expected bin, summed symmetrically so that symmetric probabilities give exactly 0.
+def decode_two_hot(probs: Float[Array, "*batch bins"], bins: Bins) -> Float[Array, "*batch"]:
+    """Return the expected bin, summed symmetrically so that symmetric probabilities give exactly 0.
 
-    A plain dot product would add numbers of size 1e8 whose rounding errors do not cancel: uniform
-    probabilities would decode to about 2. Here each pair of mirrored bins is subtracted first.
+    A plain dot product would add numbers of size 1e8 whose rounding errors do not cancel: uniform probabilities would
+    decode to about 2. Here each pair of mirrored bins is subtracted first.
     """
-    half, axis = len(bins) // 2, axis % probs.ndim
-    upper = jax.lax.slice_in_dim(probs, half + 1, len(bins), axis=axis)
-    lower = jnp.flip(jax.lax.slice_in_dim(probs, 0, half, axis=axis), axis)
-    positive = bins[half + 1 :].reshape([half if i == axis else 1 for i in range(probs.ndim)])
-    return jnp.sum((upper - lower) * positive, axis)
+    half = len(bins) // 2
+    upper, lower = probs[..., half + 1 :], jnp.flip(probs[..., :half], -1)
+    positive = bins[half + 1 :].reshape((1,) * (probs.ndim - 1) + (half,))
+    return jnp.sum((upper - lower) * positive, axis=-1)

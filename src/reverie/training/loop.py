@@ -19,17 +19,18 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from reverie.agent import Agent, Carry, Keys, initial_carry, keep_rows, policy_step
+from reverie.compiling import compiler_options
 from reverie.config import Config
 from reverie.envs import AnyEnvironments
 from reverie.envs.compiled import CompiledEnvironments
 from reverie.experience import Experience, Step
-from reverie.learner import Latents, Learner, LearnerState, UpdateOutput
-from reverie.nn import compiler_options
+from reverie.learner import Latents, Learner, LearnerState, UpdateOutput, compute_dtype
 from reverie.replay import Replay, Rows
 from reverie.spaces import Spaces
 from reverie.storage import as_tree
 from reverie.training.clock import Clock
 from reverie.training.episodes import Episodes
+from reverie.tuned import best_forms
 
 
 class Pending(NamedTuple):
@@ -72,7 +73,8 @@ class Loop:
         self.config, self.clock = config, clock
         self._envs: Any = envs
         self._keys = Keys.of(config.seed)
-        learner = Learner(envs.spaces.observation, envs.spaces.action, config)
+        forms = best_forms(compute_dtype(config.model))
+        learner = Learner(envs.spaces.observation, envs.spaces.action, config, forms)
         self._dtype = learner.dtype
         self._update = jax.jit(
             partial(_update, learner, self._keys.update), donate_argnums=0, compiler_options=compiler_options()

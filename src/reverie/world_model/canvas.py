@@ -1,9 +1,9 @@
-"""Images of any size on one canvas that four halvings divide evenly (section 3), and back.
+"""Images of any size on a canvas that can be halved four times (section 3), and back.
 
-A side of less than 48 pixels is enlarged by repeating pixels, then both are filled up to the next multiple of 16, as a
-convolution pads its input, on the right and at the bottom. Several images share the largest canvas. What the decoder
-paints is read off in the image's own size, the mean of what a pixel was enlarged to: every pixel counts once in the
-loss, what was filled up counts nothing. Nothing at all happens to images with sides of 48, 64, … 256.
+A side shorter than 48 pixels is enlarged by repeating pixels. Both sides are then zero-padded to the next multiple of
+16, on the right and at the bottom. Several images share the largest canvas. The decoder's canvas is cropped and
+averaged back to the image's own size, so that every pixel counts once in the loss and the padding does not count.
+Images with sides of 48, 64, … 256 pixels are left as they are.
 
 May import: `errors`.
 """
@@ -23,23 +23,23 @@ Size = tuple[int, int]
 
 
 def canvas_size(shapes: Iterable[tuple[int, int, int]]) -> Size:
-    """Height and width that all images fit on.
+    """Return the height and width of the smallest canvas that all images fit on.
 
     Raises:
-        InputError: they are larger than the encoder takes.
+        InputError: The canvas would be larger than the encoder accepts.
     """
     sizes = [tuple(_filled(side) for side in shape[:2]) for shape in shapes]
     height, width = (max(size[axis] for size in sizes) for axis in (0, 1))
     if min(height, width) > LARGEST:
         raise InputError(
-            f"Images may have at most {LARGEST} pixels on their shorter side, and so may the canvas that all fit on, "
+            f"Images may have at most {LARGEST} pixels on their shorter side, and so may the canvas that they share, "
             f"which is {height}×{width} here. Resize them with gymnasium.wrappers.ResizeObservation."
         )
     return height, width
 
 
 def place(image: Float[Array, "*batch h w c"], canvas: Size) -> Float[Array, "*batch H W c"]:
-    """The image enlarged by whole factors, as far as the canvas goes, and filled up with zeros."""
+    """Enlarge the image by whole factors as far as the canvas allows, and pad it with zeros."""
     for axis, side, space in zip((-3, -2), image.shape[-3:-1], canvas, strict=True):
         if space // side > 1:
             image = jnp.repeat(image, space // side, axis=axis)
@@ -51,7 +51,7 @@ def place(image: Float[Array, "*batch h w c"], canvas: Size) -> Float[Array, "*b
 
 
 def take(painted: Float[Array, "*batch H W c"], size: Size) -> Float[Array, "*batch h w c"]:
-    """The image of this size that stands on the canvas: the inverse of `place`."""
+    """Return the image of this size from its canvas: the inverse of `place`."""
     *batch, height, width, channels = painted.shape
     rows, columns = height // size[0], width // size[1]
     if (height, width) != (rows * size[0], columns * size[1]):
@@ -62,6 +62,6 @@ def take(painted: Float[Array, "*batch H W c"], size: Size) -> Float[Array, "*ba
 
 
 def _filled(side: int) -> int:
-    """The smallest side of a canvas for this one."""
+    """Return the shortest canvas side for an image side."""
     enlarged = side * -(-SMALLEST // side)
     return -(-enlarged // FACTOR) * FACTOR

@@ -1,4 +1,4 @@
-"""Decoder (section 3): a latent back to the observation it stands for."""
+"""The decoder (section 3), from a latent to a prediction of the observation."""
 
 from collections.abc import Mapping
 from math import prod
@@ -17,7 +17,7 @@ from reverie.world_model.inputs import flat_size, image_features, vector_feature
 
 
 class Decoder(eqx.Module):
-    """One output per key that is predicted."""
+    """A network with one output for each observation that it predicts."""
 
     vectors: "VectorDecoder | None"
     images: "ImageDecoder | None"
@@ -41,7 +41,7 @@ class Decoder(eqx.Module):
         self.images = ImageDecoder(images, deter, stoch, blocks, units, depth, key=key_images) if images else None
 
     def __call__(self, deter: Float[Array, "*batch deter"], stoch: Float[Array, "*batch classes"]) -> dict[str, Output]:
-        """`stoch` is flattened: S groups of K classes in one axis."""
+        """Return one output per key. `stoch` is flattened: S groups of K classes in one axis."""
         outputs: dict[str, Output] = {}
         if self.vectors is not None:
             outputs |= self.vectors(jnp.concatenate([stoch, deter.astype(stoch.dtype)], axis=-1))
@@ -51,7 +51,7 @@ class Decoder(eqx.Module):
 
 
 class VectorDecoder(eqx.Module):
-    """A trunk of three layers, then one linear output per key."""
+    """A trunk of three layers and one linear output per key."""
 
     trunk: Trunk
     heads: dict[str, Linear]
@@ -80,10 +80,10 @@ class VectorDecoder(eqx.Module):
 
 
 class ImageDecoder(eqx.Module):
-    """A small map from both parts of the latent, then four upsampling convolutions.
+    """A small feature map from both parts of the latent, then four upsampling convolutions.
 
-    The block layer gives each of its blocks a slice of the channels: the layout (g, h, w, c) becomes
-    (h, w, g·c), so that a block of `deter` stands for some channels everywhere rather than for some place.
+    Each block of the block layer computes a slice of the channels: its output (g, h, w, c) becomes (h, w, g·c), so
+    that a block of `deter` determines some channels at every position rather than one region of the image.
     """
 
     from_deter: BlockLinear

@@ -1,4 +1,4 @@
-"""Encoder (section 3): an observation to one embedding."""
+"""The encoder (section 3), from an observation to one embedding."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ CHANNELS = (2, 3, 4, 4)  # channels per stage, in multiples of the convolutions'
 
 
 class Encoder(eqx.Module):
-    """Vectors through a trunk, images through convolutions; vectors come first in the embedding."""
+    """A trunk for vectors and convolutions for images; the vectors' part comes first in the embedding."""
 
     vectors: Trunk | None
     images: "ImageEncoder | None"
@@ -42,7 +42,7 @@ class Encoder(eqx.Module):
 
 
 class ImageEncoder(eqx.Module):
-    """Four stages of convolution, 2×2 max-pool, RMSNorm, SiLU; 64×64 ends at 4×4."""
+    """Four stages of convolution, 2×2 max-pool, RMSNorm and SiLU; an image of 64×64 ends at 4×4."""
 
     convs: tuple[Conv, ...]
     norms: tuple[RMSNorm, ...]

@@ -1,4 +1,4 @@
-"""Reward and continue heads (section 3) on the latent's features."""
+"""The reward and continue heads (section 3), which read the features of a latent."""
 
 import equinox as eqx
 import jax
@@ -10,7 +10,7 @@ from reverie.nn import Linear, Trunk
 
 
 class RewardHead(eqx.Module):
-    """One trunk layer and 255 two-hot logits, zero at the start: the first prediction is exactly 0."""
+    """One trunk layer and 255 two-hot logits, initialized to zero, so that the first prediction is exactly 0."""
 
     trunk: Trunk
     out: Linear
@@ -25,7 +25,7 @@ class RewardHead(eqx.Module):
 
 
 class ContinueHead(eqx.Module):
-    """One trunk layer and one logit: the probability that the future counts, with the discount in it."""
+    """One trunk layer and one logit: the probability that the future counts, including the discount."""
 
     trunk: Trunk
     out: Linear

@@ -1,4 +1,4 @@
-"""From observations and actions to arrays that layers take (section 1)."""
+"""Preprocessing of observations and actions into arrays for the networks (section 1)."""
 
 from collections.abc import Mapping
 from math import prod
@@ -13,17 +13,17 @@ from reverie.world_model.canvas import canvas_size, place
 
 
 def flat_size(feature: Continuous | Discrete) -> int:
-    """How many numbers a feature contributes to a flat input: its entries, times its classes if discrete."""
+    """Return how many numbers a feature contributes to a flat input: its entries, times its classes if discrete."""
     return prod(feature.shape) * (feature.classes if isinstance(feature, Discrete) else 1)
 
 
 def vector_features(features: Mapping[str, Feature]) -> dict[str, Continuous | Discrete]:
-    """All features but images, in sorted key order."""
+    """Return all features except images, in sorted key order."""
     return {key: feature for key, feature in sorted(features.items()) if not isinstance(feature, Image)}
 
 
 def image_features(features: Mapping[str, Feature]) -> dict[str, Image]:
-    """All images, in sorted key order."""
+    """Return the images, in sorted key order."""
     return {key: feature for key, feature in sorted(features.items()) if isinstance(feature, Image)}
 
 
@@ -35,7 +35,7 @@ def _flatten(value: Array, feature: Continuous | Discrete) -> Array:
 
 
 def encode_vectors(observation: Mapping[str, Array], features: Mapping[str, Feature]) -> Float[Array, "*batch inputs"]:
-    """Continuous values through symlog, discrete ones as one-hot, concatenated in sorted key order."""
+    """Apply symlog to continuous values, make discrete ones one-hot, and concatenate in sorted key order."""
     return jnp.concatenate(
         [
             symlog(_flatten(observation[key], feature))
@@ -50,7 +50,7 @@ def encode_vectors(observation: Mapping[str, Array], features: Mapping[str, Feat
 def encode_images(
     observation: Mapping[str, Array], features: Mapping[str, Feature]
 ) -> Float[Array, "*batch h w channels"]:
-    """x / 255 - 0.5 on a common canvas, several images stacked on channels in sorted key order."""
+    """Scale images to x / 255 - 0.5 on a common canvas, stacked on channels in sorted key order."""
     images = image_features(features)
     canvas = canvas_size(feature.shape for feature in images.values())
     placed = [place(observation[key].astype(jnp.float32) / 255 - 0.5, canvas) for key in images]
@@ -60,9 +60,9 @@ def encode_images(
 def encode_actions(
     action: Mapping[str, Array], features: Mapping[str, Continuous | Discrete]
 ) -> Float[Array, "*batch actions"]:
-    """Concatenated in sorted key order; discrete ones as one-hot, continuous ones divided by max(1, |a|).
+    """Make discrete actions one-hot, divide continuous ones by max(1, |a|), and concatenate in sorted key order.
 
-    Samples of a Normal can exceed 1; the divisor brings them back to [-1, 1] and has no gradient.
+    Samples of a Normal can exceed 1; the divisor brings them back to [-1, 1]. It has no gradient.
     """
     flat = jnp.concatenate([_flatten(action[key], features[key]) for key in sorted(features)], axis=-1)
     return flat / jax.lax.stop_gradient(jnp.maximum(1.0, jnp.abs(flat)))

@@ -9,20 +9,18 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from reverie.distributions import Bernoulli, Categorical, Key, Output, TwoHot
-from reverie.nn import tuned_for_cpu
 from reverie.spaces import Continuous, Discrete, Feature
-from reverie.world_model import columns as model_columns
 from reverie.world_model.decoder import Decoder
 from reverie.world_model.encoder import Encoder
 from reverie.world_model.heads import ContinueHead, RewardHead
 from reverie.world_model.inputs import encode_actions, flat_size
-from reverie.world_model.rssm import RSSM, Latent
+from reverie.world_model.rssm import RSSM, Latent, Observe
 
 
 class WorldModelOutput(NamedTuple):
-    """What the loss pass leaves for others to use."""
+    """The results of the loss pass."""
 
-    losses: dict[str, Float[Array, "b t"]]  # per element, before scales
+    losses: dict[str, Float[Array, "b t"]]  # per element, before scales; `observation/KEY` for each decoded key
     latent: Latent  # the posterior states, (B, T, …), with gradient
     embedding: Float[Array, "b t embedding"]
     posterior: Categorical
@@ -31,12 +29,12 @@ class WorldModelOutput(NamedTuple):
 
 
 class WorldModel(eqx.Module):
-    """Encoder, RSSM, decoder and the reward and continue heads.
+    """The encoder, the RSSM, the decoder, and the reward and continue heads.
 
     Everything is public: `encoder(observation)`, `rssm.observe`, `imagine`, `decode`, `reward`, `cont`.
 
-    What is `encoded` is seen, what is `decoded` is predicted. Mostly that is the same; what is only decoded shapes the
-    latent without being needed for acting.
+    The `encoded` observations are the model's input, the `decoded` ones its targets. They are usually the same; an
+    observation that is only decoded shapes the latent without being needed for acting.
     """
 
     encoder: Encoder
@@ -82,11 +80,11 @@ class WorldModel(eqx.Module):
         self.continue_head = ContinueHead(deter + stoch, units, key=keys[4])
 
     def encode_actions(self, action: Mapping[str, Array]) -> Float[Array, "*batch actions"]:
-        """Actions of any keys as the one vector that the recurrence takes."""
+        """Return the actions of all keys as the one vector that the recurrence reads."""
         return encode_actions(action, dict(self.actions))
 
     def initial(self, batch: tuple[int, ...]) -> Latent:
-        """The state before anything was seen, zeros of shape (*batch, …)."""
+        """Return zeros of shape (*batch, …), the state before anything was seen."""
         return self.rssm.initial(batch)
 
     def observe(
@@ -97,24 +95,24 @@ class WorldModel(eqx.Module):
         is_first: Bool[Array, "b t"],
         key: Key = None,
     ) -> Latent:
-        """The posterior states of a sequence with leading axes (B, T), starting from `latent` (B, …)."""
+        """Return the posterior states of a sequence with leading axes (B, T), starting from `latent` (B, …)."""
         action = self.encode_actions(previous_action)
         return self.rssm.observe(latent, self.encoder(observation), action, is_first, key)[0]
 
     def imagine(self, latent: Latent, action: Mapping[str, Array], key: Key = None) -> Latent:
-        """One step from `latent` (*batch, …) with an action, without an observation."""
+        """Take one step from `latent` (*batch, …) with an action, without an observation."""
         return self.rssm.imagine(latent, self.encode_actions(action), key)
 
     def decode(self, latent: Latent) -> dict[str, Output]:
-        """One output per decoded key; `.prediction()` gives images in [0, 1] and vectors in symlog space."""
+        """Return one output per decoded key; `.prediction()` gives images in [0, 1] and vectors in symlog space."""
         return self.decoder(latent.deter, latent.flat_stoch)
 
     def reward(self, latent: Latent) -> TwoHot:
-        """The reward received on arriving in this state."""
+        """Return the reward received on arriving in this state."""
         return self.reward_head(latent.features)
 
     def cont(self, latent: Latent) -> Bernoulli:
-        """The probability that the episode goes on after this state, times the discount."""
+        """Return the probability that the episode continues after this state, times the discount."""
         return self.continue_head(latent.features)
 
     def loss(
@@ -129,18 +127,16 @@ class WorldModel(eqx.Module):
         discount: float,
         free_nats: float,
         key: PRNGKeyArray | None,
+        observe: Observe = RSSM.observe,
     ) -> WorldModelOutput:
-        """All loss terms per element; see the table in section 3."""
+        """Compute all loss terms per element (the table in section 3). `observe` does what `RSSM.observe` does."""
         embedding = self.encoder(observation)
         action = self.encode_actions(previous_action)
-        # In bfloat16, losses in columns leave the bound that `tests/test_precision.py` sets to float32's.
-        exact = self.rssm.gates.weight.dtype == jnp.float32
-        observe = model_columns.observe if exact and tuned_for_cpu() else RSSM.observe
         states, logits = observe(self.rssm, latent, embedding, action, is_first, key)
         posterior, prior = Categorical(logits, self.rssm.unimix), self.rssm.prior(states.deter)
         decoded = self.decode(states)
         continues = (1 - is_terminal.astype(jnp.float32)) * discount
-        losses = {name: output.loss(observation[name]) for name, output in decoded.items()}
+        losses = {f"observation/{key}": output.loss(observation[key]) for key, output in decoded.items()}
         losses["rew"] = self.reward(states).loss(reward)
         losses["con"] = self.cont(states).loss(continues)
         losses["dyn"] = clipped_divergence(_frozen(posterior), prior, free_nats)
@@ -149,7 +145,7 @@ class WorldModel(eqx.Module):
 
 
 def clipped_divergence(first: Categorical, second: Categorical, free_nats: float) -> Float[Array, "*batch"]:
-    """max(free_nats, KL(first ‖ second)), the KL summed over groups: no gradient while the two agree that well."""
+    """Return max(free_nats, KL(first ‖ second)), summed over groups; below the free nats there is no gradient."""
     return jnp.maximum(free_nats, first.divergence(second).sum(-1))
 
 

@@ -1,6 +1,7 @@
-"""Recurrent state-space model (section 3): a deterministic memory and a categorical guess of what is seen."""
+"""The recurrent state-space model (section 3): a deterministic memory and a categorical guess of what is seen."""
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -19,16 +20,22 @@ class Latent(NamedTuple):
 
     @property
     def flat_stoch(self) -> Float[Array, "*batch features"]:
+        """`stoch` with its groups and classes in one axis, (..., S · K)."""
         return self.stoch.reshape((*self.stoch.shape[:-2], -1))
 
     @property
     def features(self) -> Float[Array, "*batch features"]:
-        """concat(deter, flatten(stoch)): what heads, actor and critic see."""
+        """concat(deter, flatten(stoch)), the input of heads, actor and critic."""
         return jnp.concatenate([self.deter, self.flat_stoch.astype(self.deter.dtype)], axis=-1)
 
 
 class RSSM(eqx.Module):
-    """Sequence model, prior and posterior."""
+    """The sequence model, the prior and the posterior.
+
+    h  = sequence(latent, action)      the new deter, from the previous state and action
+    ẑ ~ prior(h)                       what the model expects to see
+    z ~ posterior(h, embedding)        what it believes after seeing the embedded observation
+    """
 
     deter_in: TrunkLayer
     stoch_in: TrunkLayer
@@ -72,26 +79,26 @@ class RSSM(eqx.Module):
         self.posterior_out = Linear(hidden, stoch, key=keys[8])
 
     def initial(self, batch: tuple[int, ...]) -> Latent:
-        """Zeros: the state before anything was seen."""
+        """Return zeros of shape (*batch, …), the state before anything was seen."""
         deter = self.hidden_norm.scale.shape[0]
         return Latent(jnp.zeros((*batch, deter)), jnp.zeros((*batch, self.groups, self.classes)))
 
     def prior(self, deter: Float[Array, "*batch deter"]) -> Categorical:
-        """What the model expects to see, from memory alone."""
+        """Return what the model expects to see, from its memory alone."""
         return self.categorical(self.prior_out(self.prior_trunk(deter)))
 
     def posterior(
         self, deter: Float[Array, "*batch deter"], embedding: Float[Array, "*batch embedding"]
     ) -> Categorical:
-        """What the model believes after seeing the embedded observation."""
+        """Return what the model believes after seeing the embedded observation."""
         return self._posterior(deter, self._embedding_share(embedding))
 
     def sequence(self, latent: Latent, action: Float[Array, "*batch actions"]) -> Float[Array, "*batch deter"]:
-        """deter' from the previous state and the action taken in it."""
+        """Return the next deter, from the previous state and the action taken in it."""
         return self._sequence(latent, self.action_in(action))
 
     def imagine(self, latent: Latent, action: Float[Array, "*batch actions"], key: Key) -> Latent:
-        """One step without an observation: the next state, its stoch drawn from the prior."""
+        """Take a step without an observation: the next state, with stoch drawn from the prior."""
         deter = self.sequence(latent, action)
         prior = self.prior(deter)
         return Latent(deter, prior.straight_through(prior.sample(key)).astype(deter.dtype))
@@ -104,20 +111,21 @@ class RSSM(eqx.Module):
         is_first: Bool[Array, "b t"],
         key: PRNGKeyArray | None,
     ) -> tuple[Latent, Float[Array, "b t groups classes"]]:
-        """Filter a sequence: the posterior states (B, T, …) and their logits.
+        """Filter a sequence of observations; return the posterior states (B, T, …) and their logits.
 
-        `latent` is the state before the first step, `action[:, t]` the one taken before `embedding[:, t]`. Where
-        `is_first`, state and action are zeroed before the step. What does not depend on the previous state is
-        computed for all T at once, outside of the recurrence. On a CPU, the loss in float32 takes `columns.py`.
+        `latent` is the state before the first step, and `action[:, t]` was taken before `embedding[:, t]`. Where
+        `is_first`, state and action are set to zero before the step. Everything that does not depend on the previous
+        state is computed for all T at once, outside the recurrence.
         """
         keep = ~is_first
         actions = self.action_in(action * keep[..., None])
         shares = self._embedding_share(embedding)
-        # Numbers for all steps at once: in the recurrence, every key would be a small loop of its own.
+        # Random numbers for all steps at once: inside the recurrence, every key would be a small loop.
         noise = None if key is None else jax.random.uniform(key, (*is_first.shape[::-1], self.groups))
 
-        def step(latent: Latent, inputs: tuple[Any, ...]) -> tuple[Latent, tuple[Latent, Array]]:
+        def step(latent: Latent, inputs: tuple[Array | None, ...]) -> tuple[Latent, tuple[Latent, Array]]:
             action, share, keep, uniform = inputs
+            # An episode that begins here forgets what came before.
             latent = Latent(latent.deter * keep[:, None], latent.stoch * keep[:, None, None])
             deter = self._sequence(latent, action)
             posterior = self._posterior(deter, share)
@@ -143,7 +151,7 @@ class RSSM(eqx.Module):
         return (update * candidate + (1 - update) * deter.reshape(update.shape)).reshape(deter.shape)
 
     def _embedding_share(self, embedding: Float[Array, "*batch embedding"]) -> Array:
-        """The posterior's first layer, as far as it depends on the observation alone."""
+        """Return the part of the posterior's first layer that depends on the observation alone."""
         return self.posterior_trunk.linear.share(embedding, start=self.hidden_norm.scale.shape[0])
 
     def _posterior(self, deter: Array, embedding_share: Array) -> Categorical:
@@ -153,5 +161,9 @@ class RSSM(eqx.Module):
         return self.categorical(self.posterior_out(self.posterior_trunk.finish(pre)))
 
     def categorical(self, logits: Float[Array, "*batch stoch"]) -> Categorical:
-        """The distribution over stoch that S · K logits stand for."""
+        """Return the distribution over stoch that S · K logits parameterize."""
         return Categorical(logits.reshape((*logits.shape[:-1], self.groups, self.classes)), self.unimix)
+
+
+# What `RSSM.observe` takes and returns: a platform may compute it in another form.
+Observe = Callable[[RSSM, Latent, Array, Array, Array, PRNGKeyArray | None], tuple[Latent, Array]]

@@ -1,9 +1,9 @@
-"""A recurrence whose weights get their gradient at its end: one large product each, instead of a small one per step.
+"""A recurrence that computes the gradient of its weights at its end, as one large product per weight.
 
-Reverse mode through a scan adds to the gradient of every weight in every step, a product of two thin matrices and a
-pass over numbers as many as the weights. Here a step only keeps what its products read and the gradient of what they
-gave. After the last step, one product over all steps sums the same terms. The gradient of the inputs reads a weight
-that is transposed once, before the first step. Forward-mode differentiation does not go through it.
+Reverse mode through a plain scan adds to the gradient of every weight in every step: a product of two thin matrices and
+a pass over as many numbers as there are weights. Here a step only stores the inputs of its products and the gradients
+of their outputs; after the last step, one product over all steps sums the same terms. The gradient of the inputs reads
+weights that are transposed once, before the first step. Forward-mode differentiation is not supported.
 
 May import: JAX only.
 """
@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 
 class Affine(NamedTuple):
-    """y = W x + b on columns; None: without b."""
+    """The map y = W x + b on columns; without b if `bias` is None."""
 
     weight: Float[Array, "*blocks outputs inputs"]
     bias: Float[Array, "*blocks outputs"] | None = None
@@ -35,27 +35,27 @@ Step = Callable[[Apply, Any, Any, Any], tuple[Any, Any]]
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def recurrence(step: Step, maps: Maps, others: Any, start: Any, inputs: Any) -> Any:
-    """What `jax.lax.scan` stacks, with the gradient of `maps` deferred.
+    """Scan `step` over `inputs` and return the stacked outputs, with the gradient of `maps` deferred.
 
     Args:
-        step: from (apply, others, state, input) to (state, output). `apply(name, x)` is the map of that name at x;
-            each is applied exactly once in a step. It must not close over anything that is traced.
-        maps: the affine maps, weight and bias of one dtype.
-        others: parameters that are not in maps, for example scales. Their gradient is summed step by step.
-        start: the first state.
-        inputs: with steps on the first axis.
+        step: A function from (apply, others, state, input) to (state, output). `apply(name, x)` applies the map of
+            that name to x; each map is applied exactly once in a step. It must not close over traced values.
+        maps: The affine maps; the weight and the bias of a map have one dtype.
+        others: Parameters that are not in maps, for example scales. Their gradient is summed step by step.
+        start: The first state.
+        inputs: The inputs, with steps on the first axis.
 
     Returns:
         The outputs, with steps on the first axis.
 
     Raises:
-        ValueError: the gradient is asked for, and a map is applied twice or not at all.
+        ValueError: When the gradient is computed, if a step applies a map twice or not at all.
     """
     return jax.lax.scan(partial(step, lambda name, x: maps[name](x), others), start, inputs)[1]
 
 
 def _forward(step: Step, maps: Maps, others: Any, start: Any, inputs: Any) -> tuple[Any, tuple[Any, ...]]:
-    # Without a barrier, XLA folds the transposition into every step's product, which is then several times slower.
+    # Without the barrier, XLA folds the transposition into every step's product and makes it several times slower.
     turned = jax.lax.optimization_barrier({name: jnp.swapaxes(m.weight, -1, -2) for name, m in maps.items()})
 
     def tapped(taps: dict[str, Array], others: Any, start: Any, inputs: Any) -> tuple[Any, dict[str, Array]]:
@@ -81,7 +81,7 @@ def _backward(step: Step, kept: tuple[Any, ...], gradient: Any) -> tuple[Any, ..
     taps, others, start, inputs = pull(gradient)
 
     def of(name: str) -> Affine:
-        tap = taps[name]  # the gradient of what the map gave, in all steps
+        tap = taps[name]  # the gradient of the map's output, in all steps
         weight = jnp.einsum("t...on,t...in->...oi", tap, seen[name])
         return Affine(weight, None if biases[name] is None else tap.sum((0, -1)))
 
@@ -92,26 +92,26 @@ recurrence.defvjp(_forward, _backward)
 
 
 def _gradients_wanted(step: Step, maps: Maps, others: Any, start: Any, inputs: Any) -> dict[str, Array]:
-    """Zeros in the shape of what every map gives in all steps; the gradient comes out as theirs."""
+    """Return zeros shaped like the output of every map in all steps, whose gradient is the gradient of that output."""
     steps = jax.tree.leaves(inputs)[0].shape[0]
     shapes: dict[str, jax.ShapeDtypeStruct] = {}
 
     def apply(name: str, x: Array) -> Array:
         if name in shapes:
-            raise ValueError(f"expected every map once in a step, got {name!r} a second time; give it a second name.")
+            raise ValueError(f"Expected every map once per step, got {name!r} a second time; give it a second name.")
         y = maps[name](x)
         shapes[name] = jax.ShapeDtypeStruct((steps, *y.shape), y.dtype)
         return y
 
     jax.eval_shape(partial(step, apply), others, start, jax.tree.map(lambda x: x[0], inputs))
     if left := maps.keys() - shapes.keys():
-        raise ValueError(f"expected every map once in a step, got none of {sorted(left)}; leave them out of maps.")
+        raise ValueError(f"Expected every map once per step, got none of {sorted(left)}; leave them out of maps.")
     return {name: jnp.zeros(shape.shape, shape.dtype) for name, shape in shapes.items()}
 
 
 @jax.custom_jvp
 def _tap(y: Array, zeros: Array) -> Array:
-    """y + zeros, without computing it: `zeros` gets y's gradient."""
+    """Return y + zeros without computing the sum, so that `zeros` gets the gradient of y."""
     return y
 
 
@@ -122,7 +122,7 @@ def _tap_derivative(values: tuple[Array, Array], tangents: tuple[Array, Array]) 
 
 @jax.custom_vjp
 def _product(affine: Affine, turned: Array, x: Array) -> Array:
-    """The map at x, whose gradient goes to x alone and reads the transposed weight."""
+    """Apply the map to x. The gradient goes to x alone and reads the transposed weight."""
     return affine(x)
 
 

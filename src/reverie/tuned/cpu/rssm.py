@@ -1,23 +1,18 @@
-"""The recurrence in columns (features, N): what `RSSM` and the heads compute, in the layout that a CPU likes.
+"""`RSSM.observe` and `RSSM.imagine` in columns (features, N). The same keys give the same samples.
 
-The state stays in this layout through all steps: the deterministic part is never transposed. The same keys give
-the same samples as the textbook form in `rssm.py`, and tests hold the two together.
-
-May import: `nn`, `distributions`, `rssm` and the heads.
+The state stays in this layout through all steps; its deterministic part is never transposed.
 """
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
-from reverie.distributions import Bernoulli, Categorical, TwoHot
-from reverie.nn import columns
-from reverie.nn.deferred import Affine, Apply, recurrence
-from reverie.world_model.heads import ContinueHead, RewardHead
-from reverie.world_model.rssm import RSSM, Latent
+from reverie.distributions import Categorical
+from reverie.tuned.cpu import layers
+from reverie.tuned.recurrence import Affine, Apply, recurrence
+from reverie.world_model import RSSM, Latent
 
 
 class LatentColumns(NamedTuple):
@@ -28,17 +23,19 @@ class LatentColumns(NamedTuple):
 
     @classmethod
     def of(cls, latent: Latent) -> "LatentColumns":
-        """The columns of latents with one batch axis."""
+        """Return latents with one batch axis as columns."""
         return cls(latent.deter.T, latent.flat_stoch.T.astype(latent.deter.dtype))
 
     @property
     def features(self) -> Float[Array, "features n"]:
-        """What heads, actor and critic see."""
+        """The input of heads, actor and critic."""
         return jnp.concatenate([self.deter, self.stoch], axis=0)
 
 
-def noise(rssm: RSSM, keys: Key[Array, " steps"] | None, starts: int) -> Float[Array, "steps groups n"] | None:
-    """What `imagine` draws with, for all steps at once: the numbers that rows would draw, each step from its key."""
+def imagination_noise(
+    rssm: RSSM, keys: Key[Array, " steps"] | None, starts: int
+) -> Float[Array, "steps groups n"] | None:
+    """Draw the numbers for all calls of `imagine` at once, each step from its key as `RSSM.imagine` does."""
     if keys is None:
         return None
     return _swap(jax.vmap(lambda key: jax.random.uniform(key, (starts, rssm.groups)))(keys))
@@ -47,11 +44,10 @@ def noise(rssm: RSSM, keys: Key[Array, " steps"] | None, starts: int) -> Float[A
 def imagine(
     rssm: RSSM, state: LatentColumns, action: Float[Array, "n actions"], uniform: Float[Array, "groups n"] | None
 ) -> LatentColumns:
-    """`RSSM.imagine` without gradient: imagined states are data to everyone who learns from them."""
+    """Compute `RSSM.imagine` without gradient, which imagined states never need."""
     deter = _sequence(rssm, state, action)
-    logits = columns.linear(rssm.prior_out, columns.trunk(rssm.prior_trunk, deter))
-    prior = _categorical(rssm.groups, rssm.classes, rssm.unimix, logits)
-    sample = prior.mode() if uniform is None else prior.pick(uniform)
+    logits = layers.linear(rssm.prior_out, layers.trunk(rssm.prior_trunk, deter))
+    sample = _draw(logits.reshape((rssm.groups, rssm.classes, -1)), rssm.unimix, uniform)
     return LatentColumns(deter, jax.nn.one_hot(sample, rssm.classes, axis=1, dtype=deter.dtype).reshape(logits.shape))
 
 
@@ -63,15 +59,15 @@ def observe(
     is_first: Bool[Array, "b t"],
     key: PRNGKeyArray | None,
 ) -> tuple[Latent, Float[Array, "b t groups classes"]]:
-    """`RSSM.observe`, with the gradient of the recurrence's weights computed after its last step.
+    """Compute `RSSM.observe`; the gradient of the recurrence's weights is computed after its last step.
 
-    A step has six products. Two layers read the new deter, the posterior's at once and the sequence model's in the
-    next step: one product gives both, and what it gives the sequence model is part of the state.
+    A step has six products. Two layers read the new deter: the posterior's in this step and the sequence model's in
+    the next. They share one product, and the sequence model's part of the result is carried in the state.
     """
     width, (blocks, _, _) = latent.deter.shape[-1], rssm.gates.weight.shape
     enter, posterior = rssm.deter_in.linear, rssm.posterior_trunk.linear
     units = enter.bias.shape[0]
-    own, shared = columns.split(rssm.hidden, width)
+    own, shared = layers.split(rssm.hidden, width)
     maps = {
         "stoch": Affine(rssm.stoch_in.linear.weight.T, rssm.stoch_in.linear.bias),
         "own": Affine(own),
@@ -80,26 +76,27 @@ def observe(
         "deter": Affine(jnp.concatenate([enter.weight, posterior.weight[:width]], axis=1).T),
         "logits": Affine(rssm.posterior_out.weight.T, rssm.posterior_out.bias),
     }
-    # The two trunks that enter the sequence model are normalised together: every kernel of a step counts.
+    # The two trunks that feed the sequence model are normalized together, because every kernel of a step counts.
     entering = jax.tree.map(lambda *x: jnp.stack(x), rssm.deter_in.norm, rssm.stoch_in.norm)
     norms = (entering, rssm.hidden_norm, rssm.posterior_trunk.norm)
-    as_belief = partial(_categorical, rssm.groups, rssm.classes, rssm.unimix)
+    shape, unimix = (rssm.groups, rssm.classes, -1), rssm.unimix
 
     def step(apply: Apply, others: tuple[Any, ...], state: tuple[Array, ...], now: tuple[Any, ...]) -> Any:
         (entering, hidden_norm, posterior_norm), bias = others
         (deter, stoch, read), (from_action, from_embedding, keep, uniform) = state, now
         deter, stoch, read = deter * keep, stoch * keep, read * keep
         pre = jnp.stack([read + bias[:, None], apply("stoch", stoch)])
-        entered = jax.vmap(columns.finish)(entering, pre)
+        entered = jax.vmap(layers.finish)(entering, pre)
         hidden = apply("shared", entered.reshape((-1, keep.shape[1]))) + from_action
         hidden = hidden + apply("own", deter.reshape((blocks, -1, keep.shape[1]))).reshape(hidden.shape)
-        hidden = columns.finish(hidden_norm, hidden)
+        hidden = layers.finish(hidden_norm, hidden)
         deter = _memory(apply("gates", hidden.reshape((blocks, -1, keep.shape[1]))), deter)
         read, pre = jnp.split(apply("deter", deter), [units])
-        logits = apply("logits", columns.finish(posterior_norm, pre + from_embedding))
-        belief = as_belief(logits)
-        sample = belief.mode() if uniform is None else belief.pick(uniform)
-        stoch = belief.straight_through(sample).astype(deter.dtype).reshape(stoch.shape)
+        logits = apply("logits", layers.finish(posterior_norm, pre + from_embedding))
+        belief = logits.reshape(shape)
+        sample = _draw(belief, unimix, uniform)
+        drawn = layers.over_columns(lambda x, i: Categorical(x, unimix).straight_through(i))(belief, sample)
+        stoch = drawn.astype(deter.dtype).reshape(stoch.shape)
         return (deter, stoch, read), (deter, stoch, logits)
 
     dtype = enter.weight.dtype
@@ -119,29 +116,19 @@ def observe(
     return Latent(deters, stochs.reshape(groups)), logits.reshape(groups)
 
 
-def reward(head: RewardHead, x: Float[Array, "units n"]) -> TwoHot:
-    """The reward head, from its trunk's output in columns."""
-    return TwoHot(columns.linear(head.out, x), axis=-2)
-
-
-def cont(head: ContinueHead, x: Float[Array, "units n"]) -> Bernoulli:
-    """The continue head, from its trunk's output in columns."""
-    return Bernoulli(columns.linear(head.out, x)[0])
-
-
 def _sequence(rssm: RSSM, state: LatentColumns, action: Float[Array, "n actions"]) -> Float[Array, "deter n"]:
     inputs = [
-        columns.trunk_layer(rssm.deter_in, state.deter),
-        columns.trunk_layer(rssm.stoch_in, state.stoch),
-        columns.trunk_layer(rssm.action_in, action.T),
+        layers.trunk_layer(rssm.deter_in, state.deter),
+        layers.trunk_layer(rssm.stoch_in, state.stoch),
+        layers.trunk_layer(rssm.action_in, action.T),
     ]
-    hidden = columns.block_linear(rssm.hidden, state.deter, shared=jnp.concatenate(inputs, axis=0))
-    gates = columns.block_linear(rssm.gates, jax.nn.silu(columns.rms_norm(rssm.hidden_norm, hidden)))
+    hidden = layers.block_linear(rssm.hidden, state.deter, shared=jnp.concatenate(inputs, axis=0))
+    gates = layers.block_linear(rssm.gates, layers.finish(rssm.hidden_norm, hidden))
     return _memory(gates.reshape((rssm.gates.weight.shape[0], -1, gates.shape[-1])), state.deter)
 
 
 def _memory(gates: Float[Array, "blocks rows n"], deter: Float[Array, "deter n"]) -> Float[Array, "deter n"]:
-    """The new deter. Per block, the rows are reset, candidate and update: slices, where features would be copied."""
+    """Compute the new deter. The rows of a block are reset, candidate and update, so that each is a slice."""
     parts = jnp.split(gates.reshape((gates.shape[0], 3, -1, gates.shape[-1])), 3, axis=1)
     reset, candidate, update = (part.reshape(deter.shape) for part in parts)
     candidate = jnp.tanh(jax.nn.sigmoid(reset) * candidate)
@@ -149,8 +136,13 @@ def _memory(gates: Float[Array, "blocks rows n"], deter: Float[Array, "deter n"]
     return update * candidate + (1 - update) * deter.astype(gates.dtype)
 
 
-def _categorical(groups: int, classes: int, unimix: float, logits: Float[Array, "stoch n"]) -> Categorical:
-    return Categorical(logits.reshape((groups, classes, -1)), unimix, axis=1)
+def _draw(
+    logits: Float[Array, "groups classes n"], unimix: float, uniform: Float[Array, "groups n"] | None
+) -> Int[Array, "groups n"]:
+    """Draw a class per group and column from uniform numbers; None takes the modes."""
+    if uniform is None:
+        return layers.over_columns(lambda x: Categorical(x, unimix).mode())(logits)
+    return layers.over_columns(lambda x, u: Categorical(x, unimix).pick(u))(logits, uniform)
 
 
 def _swap(x: Float[Array, "steps n groups"]) -> Float[Array, "steps groups n"]:
