@@ -9,6 +9,7 @@ plot        learning curves as a picture, a CSV file and a table
 provenance  when, where and with which versions a run was trained
 report      an HTML page about one run
 charts      the charts of that page
+files       files that may be damaged
 text        names from files, safe to print
 """
 

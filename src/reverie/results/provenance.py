@@ -1,13 +1,16 @@
-"""When, where and with which versions a run was trained, as far as its folder tells. May import: this room."""
+"""How long, where and with which versions a run was trained. May import: `errors`, this room."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from reverie.errors import InputError
+from reverie.results.files import read_json
 from reverie.results.runs import Run
+
+LARGEST = 2**26  # bytes of a manifest; they are far smaller
 
 
 def duration(run: Run) -> float | None:
@@ -39,8 +42,8 @@ def _manifests(folder: Path) -> Iterator[dict[str, Any]]:
     """The metadata of the checkpoints, the newest first, without those that can't be read."""
     for path in sorted(folder.glob("checkpoints/*.json"), reverse=True):
         try:
-            meta = json.loads(path.read_text(encoding="utf-8"))["meta"]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            meta = read_json(path, LARGEST)["meta"]
+        except (InputError, KeyError, TypeError):
             continue
         if isinstance(meta, dict):
             yield meta

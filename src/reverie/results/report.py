@@ -14,6 +14,7 @@ import numpy as np
 
 from reverie.config import Config, config_to_dict, differences
 from reverie.results.charts import Series, bars, line_chart
+from reverie.results.files import read_json
 from reverie.results.provenance import duration, recorded
 from reverie.results.runs import Run
 
@@ -176,9 +177,9 @@ def _embedded(path: Path, folder: Path) -> str:
 def _errors(file: Path) -> str:
     """A table of losses by steps since the last observation, and what they measure; nothing if the file is damaged."""
     try:
-        read = json.loads(file.read_text(encoding="utf-8"))["error"]
+        read = read_json(file)["error"]
         errors = {name: {h: _loss(x) for h, x in enumerate(error)} for name, error in read.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return ""
     horizons = [h for h in HORIZONS if any(error.get(h, "–") != "–" for error in errors.values())]
     if not horizons:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,8 +13,10 @@ import numpy as np
 
 from reverie.config import Config, config_from_dict
 from reverie.errors import InputError
+from reverie.results.files import open_file, read_json
 
 LARGEST = 1e300  # in size; beyond it, sums and differences of values would overflow
+MOST_METRICS = 2**32  # bytes of metrics.jsonl
 MOST_STEPS = 2**53  # beyond it, floats skip integers
 
 
@@ -44,12 +47,15 @@ class Run:
         if not (path / "metrics.jsonl").exists() or not file.exists():
             raise InputError(f"There is no run in {path}: expected a folder with agent.json and metrics.jsonl.")
         try:
-            data = json.loads(file.read_text(encoding="utf-8"))
-            return cls(path, data["env"] or "an environment without a name", config_from_dict(data["config"]), source)
-        except (ValueError, KeyError, TypeError) as error:
+            data = read_json(file)
+            env, config = data["env"] or "an environment without a name", config_from_dict(data["config"])
+            if not isinstance(env, str):
+                raise TypeError(f"env is of type {type(env).__name__}")
+        except (InputError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             raise InputError(
                 f"{file} can't be read ({error}). It is damaged, or another version of Reverie wrote it."
             ) from error
+        return cls(path, env, config, source)
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
@@ -69,15 +75,23 @@ class Run:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The rows of a run's `metrics.jsonl`, without lines that are incomplete or damaged."""
+    """The rows of a run's `metrics.jsonl`, without lines that are incomplete or damaged.
+
+    Raises:
+        InputError: the file is not a regular file, or larger than 4 GiB.
+        FileNotFoundError: there is none.
+    """
     rows = []
-    for line in (folder / "metrics.jsonl").read_text(encoding="utf-8", errors="replace").split("\n"):
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(row, dict) and type(row.get("step")) is int and 0 <= row["step"] <= MOST_STEPS:
-            rows.append(row)
+    with open_file(folder / "metrics.jsonl") as file:
+        if os.fstat(file.fileno()).st_size > MOST_METRICS:
+            raise InputError(f"{folder / 'metrics.jsonl'} is too large: more than {MOST_METRICS / 2**30:.0f} GiB.")
+        for line in file:
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(row, dict) and type(row.get("step")) is int and 0 <= row["step"] <= MOST_STEPS:
+                rows.append(row)
     return rows
 
 
