@@ -18,7 +18,7 @@ from reverie.config import Config, config_from_dict, config_to_dict
 from reverie.errors import InputError
 from reverie.learner import Learner, Networks, compute_dtype
 from reverie.nn import compute_cast
-from reverie.spaces import Discrete, Spaces, choose
+from reverie.spaces import Discrete, Spaces
 from reverie.storage import DamagedFileError, Store, as_tree, copied, read_arrays, read_newest, write_arrays, write_text
 from reverie.world_model import Latent, WorldModel
 
@@ -110,7 +110,7 @@ class Agent:
             networks = learner.fresh(Keys.of(self.config.seed).init).networks
         self.networks = networks
         # What is only predicted need not be there when it acts.
-        self._seen = Spaces(choose(spaces.observation_space, self.config.model.encoder_keys), spaces.action_space)
+        self._seen = spaces.select(self.config.model.encoder_keys)
 
     @property
     def world_model(self) -> WorldModel:

@@ -27,6 +27,9 @@ class ModelConfig:
     # Regular expressions, of the observations that `env.keys` leaves: which the policy sees, and which are predicted.
     encoder_keys: str = ".*"
     decoder_keys: str = ".*"
+    # Networks of your own for single observations, as pairs KEY=NAME; see `reverie.register_encoder`.
+    encoders: tuple[str, ...] = ()
+    decoders: tuple[str, ...] = ()
     compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: float32 on CPU, bfloat16 elsewhere
 
 
@@ -191,8 +194,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         expected = f"one of {', '.join(map(repr, accepted))}"
     elif get_origin(hint) is tuple:
         value = tuple(value) if isinstance(value, list | tuple) else value
-        value_ok = isinstance(value, tuple) and all(isinstance(item, int | float) for item in value)
-        expected = "a list of numbers"
+        texts = get_args(hint)[0] is str
+        item_type, expected = (str, "a list of texts") if texts else (int | float, "a list of numbers")
+        value_ok = isinstance(value, tuple) and all(isinstance(item, item_type) for item in value)
     else:
         allowed = (int, float) if hint is float else (hint,)
         value_ok = isinstance(value, allowed) and (hint is bool or not isinstance(value, bool))

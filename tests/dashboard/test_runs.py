@@ -68,6 +68,7 @@ def test_a_damaged_run_is_listed_with_what_is_wrong(tmp_path, kind):
         {"model": 1},
         {"model": MODEL | {"deter": "16"}},
         {"model": MODEL | {"deter": 10**400}},
+        {"env": "\ud800"},
         {"steps": None},
         {"steps": -1},
         {"steps": True},
@@ -81,12 +82,12 @@ def test_wrong_types_and_sizes_are_told(tmp_path, changes):
 
 
 def test_names_are_printable(tmp_path):
-    describe(tmp_path / "run", env="\x1b[31m\u202e\ud800", extra={"\x1b": ["\x07" * 1000, 10**400]})
+    describe(tmp_path / "run", env="\x1b[31m\u202e", extra={"\x1b": ["\x07" * 1000, 10**400]})
     describe(tmp_path / "bad\x1bname")
     runs = find_runs(tmp_path)
     assert {run["id"] for run in runs} == {"run", r"bad\x1bname"}
     assert json.dumps(runs, ensure_ascii=False).isprintable()
-    assert [run["env"] for run in runs if run["env"]] == [r"\x1b[31m\u202e\ud800"]
+    assert [run["env"] for run in runs if run["env"]] == [r"\x1b[31m\u202e"]
     assert any(run["problem"] and "rename the folder" in run["problem"] for run in runs)
 
 

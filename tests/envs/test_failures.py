@@ -1,4 +1,4 @@
-"""Environments that fail, in this process and in processes of their own: made anew, counted, and at last given up."""
+"""Failing environments, in this process and in worker processes: restarted, counted, and finally given up."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ from gymnasium import spaces
 
 from reverie.envs import Environments, vector
 
-cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the processes can't import this file
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # worker processes cannot import this file
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class UnsendableError(Exception):
-    """Has something that no pipe takes."""
+    """Holds objects that cannot be pickled."""
 
     def __init__(self, what: str) -> None:
         super().__init__(what)
@@ -33,7 +33,7 @@ class UnsendableError(Exception):
 
 
 class Failing(gym.Env[Any, Any]):
-    """Shows (life, time) of one that fails at `when`, as often as its file says."""
+    """Observes (life, time); fails at time `when` in its first `times` lives, counted in a file."""
 
     observation_space = spaces.Box(0, 99, (2,), np.float32)
     action_space = spaces.Discrete(2)
@@ -75,8 +75,8 @@ ANYWHERE = ["raises", "raises what can't be sent", "nan reward", "nan", "shape",
 
 
 def environments(how: str, lives: Path, processes: bool, **settings: Any) -> Environments:
-    # Of processes, one is made first to learn the spaces, and takes a life.
-    kwargs = {"how": how, "lives": lives, "times": settings.pop("times", 1) + processes}
+    # The copy that is checked first takes a life.
+    kwargs = {"how": how, "lives": lives, "times": settings.pop("times", 1) + 1}
     return Environments(Failing, mode="parallel" if processes else "serial", timeout=5, env_kwargs=kwargs, **settings)
 
 
@@ -88,16 +88,16 @@ def go_on(envs: Environments) -> None:
 @pytest.mark.parametrize(
     ("how", "processes"), [*((how, False) for how in ANYWHERE), *((how, True) for how in [*ANYWHERE, "exits", "hangs"])]
 )
-def test_one_that_fails_is_made_anew(how: str, processes: bool, tmp_path: Path) -> None:
+def test_a_failed_environment_is_restarted(how: str, processes: bool, tmp_path: Path) -> None:
     with environments(how, tmp_path / "lives", processes, restarts=2) as envs:
         told: list[str] = []
         envs.tell = told.append
         shown = [envs.reset()] + [envs.step({"action": np.array([1])}) for _ in range(5)]
         assert envs.failures == 1
         (sentence,) = told
-        assert "environment 0 failed" in sentence
-        assert "1 more times are allowed" in sentence
-    life = 1 + processes
+        assert "Environment 0 failed" in sentence
+        assert "1 more restart allowed" in sentence
+    life = 2
     seen = [step.observation["vector"][0].tolist() for step in shown]
     assert seen == [[life, 0], [life, 1], [life, 2], [life + 1, 0], [life + 1, 1], [life + 1, 2]]
     assert [bool(step.is_first[0]) for step in shown] == [True, False, False, True, False, False]
@@ -106,9 +106,9 @@ def test_one_that_fails_is_made_anew(how: str, processes: bool, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("processes", [False, True])
-def test_the_others_go_on_meanwhile(processes: bool, tmp_path: Path) -> None:
+def test_the_other_environments_continue(processes: bool, tmp_path: Path) -> None:
     class First(Failing):
-        """Of several, the one that is first to come so far raises."""
+        """The first of several environments that gets this far raises."""
 
         def __init__(self, mark: Path) -> None:
             self.how, self.life, self.times, self.when, self.mark = "", 0, 0, 0, mark
@@ -120,20 +120,25 @@ def test_the_others_go_on_meanwhile(processes: bool, tmp_path: Path) -> None:
             return super().step(action)
 
     with Environments(
-        First, 3, mode="parallel" if processes else "serial", restarts=3, env_kwargs={"mark": tmp_path / "mark"}
+        First,
+        3,
+        mode="parallel" if processes else "serial",
+        restarts=3,
+        env_kwargs={"mark": tmp_path / "mark"},
+        check=False,
     ) as envs:
         shown = [envs.reset()] + [envs.step({"action": np.zeros(3, int)}) for _ in range(4)]
         failures = envs.failures
     times = np.stack([step.observation["vector"][:, 1] for step in shown], 1).tolist()
-    # Processes may come there at the same moment.
+    # Several processes may get there at the same moment.
     assert 1 <= failures <= (3 if processes else 1)
     assert sorted(times) == [[0, 1, 2, 0, 1]] * failures + [[0, 1, 2, 3, 4]] * (3 - failures)
 
 
 @pytest.mark.parametrize("how", ["raises", "exits", "hangs"])
-def test_an_asynchronous_one_is_made_anew(how: str, tmp_path: Path) -> None:
+def test_an_asynchronous_environment_is_restarted(how: str, tmp_path: Path) -> None:
     class One(Failing):
-        """Fails if nobody has before, whichever it is of two."""
+        """Fails unless the other one of the two has failed already."""
 
         def step(self, action: Any) -> Any:
             if self.time + 1 == self.when and not (tmp_path / "mark").exists():
@@ -160,51 +165,51 @@ def test_an_asynchronous_one_is_made_anew(how: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("processes", [False, True])
-def test_past_the_budget_its_own_error_is_raised(processes: bool, tmp_path: Path) -> None:
+def test_its_own_error_is_raised_when_restarts_are_used_up(processes: bool, tmp_path: Path) -> None:
     with environments("raises", tmp_path / "lives", processes, restarts=2, times=99) as envs:
         envs.reset()
         with pytest.raises(ConnectionError, match="the simulator is gone") as error:
             go_on(envs)
         assert envs.failures == 2
     told = "".join(traceback.format_exception(error.value))
-    assert 'raise ConnectionError("the simulator is gone")' in told  # where in the environment it was
+    assert 'raise ConnectionError("the simulator is gone")' in told  # the line in the environment
 
 
-def test_one_that_never_starts_again_is_given_up(tmp_path: Path) -> None:
+def test_an_environment_that_cannot_be_created_again_is_given_up(tmp_path: Path) -> None:
     class Once(Failing):
-        """Can be made once."""
+        """Can be created only once."""
 
         def __init__(self, lives: Path) -> None:
             if lives.exists():
-                raise OSError("the licence is in use")
+                raise OSError("the license is in use")
             super().__init__("raises", lives)
 
-    envs = Environments(Once, restarts=3, env_kwargs={"lives": tmp_path / "lives"})
+    envs = Environments(Once, restarts=3, env_kwargs={"lives": tmp_path / "lives"}, check=False)
     envs.reset()
-    with pytest.raises(OSError, match="the licence is in use"):
+    with pytest.raises(OSError, match="the license is in use"):
         go_on(envs)
     assert envs.failures == 3
 
 
 @pytest.mark.parametrize("processes", [False, True])
-def test_a_first_reset_may_fail_too(processes: bool, tmp_path: Path) -> None:
+def test_the_first_reset_may_fail(processes: bool, tmp_path: Path) -> None:
     class Shy(Failing):
-        """Its first life can't begin an episode."""
+        """Cannot start an episode in its first life."""
 
         def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
-            if self.life == 1 + processes:
+            if self.life <= 2:
                 raise ConnectionError("not yet")
             return super().reset(seed=seed)
 
     kwargs = {"how": "", "lives": tmp_path / "lives"}
     with Environments(Shy, mode="parallel" if processes else "serial", restarts=1, env_kwargs=kwargs) as envs:
-        assert envs.reset().observation["vector"].tolist() == [[2 + processes, 0]]
-        assert envs.step({"action": np.array([1])}).observation["vector"].tolist() == [[2 + processes, 1]]
+        assert envs.reset().observation["vector"].tolist() == [[3, 0]]
+        assert envs.step({"action": np.array([1])}).observation["vector"].tolist() == [[3, 1]]
 
 
-def test_one_that_hangs_while_it_is_made_anew_is_given_up(tmp_path: Path) -> None:
+def test_an_environment_that_hangs_while_restarting_is_given_up(tmp_path: Path) -> None:
     class Slow(Failing):
-        """Waits for its server for ever, but for the first two times (one of them to learn the spaces)."""
+        """Waits for its server forever, except for the copy that is checked and the first one of the run."""
 
         def __init__(self, lives: Path) -> None:
             super().__init__("raises", lives, times=9)
@@ -217,9 +222,9 @@ def test_one_that_hangs_while_it_is_made_anew_is_given_up(tmp_path: Path) -> Non
             go_on(envs)
 
 
-def test_a_late_answer_is_not_taken_for_a_later_one(tmp_path: Path) -> None:
+def test_a_late_answer_is_not_mistaken_for_the_next_one(tmp_path: Path) -> None:
     class Late(Failing):
-        """Takes longer than it may, once."""
+        """Exceeds the timeout once."""
 
         def step(self, action: Any) -> Any:
             result = super().step(action)
@@ -240,15 +245,15 @@ def test_a_late_answer_is_not_taken_for_a_later_one(tmp_path: Path) -> None:
 
 
 class PickyError(Exception):
-    """Can't be made from its text."""
+    """Cannot be recreated from its arguments."""
 
     def __init__(self, code: int, why: str) -> None:
         super().__init__(why)
 
 
-def test_an_error_that_does_not_arrive_is_told(tmp_path: Path) -> None:
+def test_an_error_that_cannot_be_unpickled_is_reported(tmp_path: Path) -> None:
     class Picky(Failing):
-        """Raises it."""
+        """Raises `PickyError`."""
 
         def step(self, action: Any) -> Any:
             raise PickyError(3, "because")
@@ -260,16 +265,16 @@ def test_an_error_that_does_not_arrive_is_told(tmp_path: Path) -> None:
             envs.step({"action": np.array([1])})
 
 
-def test_cancelled_it_does_not_wait_for_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cancelling_ends_the_pause_before_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vector, "FIRST_PAUSE", 50)
-    envs = Environments(Failing, restarts=3, env_kwargs={"how": "raises", "lives": tmp_path / "lives"})
+    envs = Environments(Failing, restarts=3, env_kwargs={"how": "raises", "lives": tmp_path / "lives"}, check=False)
     envs.reset()
     envs.cancel()
     with pytest.raises(ConnectionError):
         go_on(envs)
 
 
-def test_what_exists_already_is_not_made_anew(tmp_path: Path) -> None:
+def test_an_environment_object_is_not_restarted(tmp_path: Path) -> None:
     envs = Environments(Failing("raises", tmp_path / "lives"), restarts=5)
     envs.reset()
     with pytest.raises(ConnectionError):

@@ -1,4 +1,4 @@
-"""Environments by name: every form of a name, and errors that say what to do."""
+"""Environments by name: every form of a name, and errors that say how to fix it."""
 
 import sys
 import types
@@ -15,7 +15,7 @@ from reverie.envs import MissingDependencyError, UnknownEnvironmentError, make_e
 
 @pytest.fixture
 def module(monkeypatch: pytest.MonkeyPatch) -> Iterator[types.ModuleType]:
-    """A module "my_suite" that registers "Mine-v3" and has a factory and something that is none."""
+    """A module "my_suite" that registers "Mine-v3" and has a valid and an invalid factory."""
     module = types.ModuleType("my_suite")
     module.build = lambda **kwargs: CartPoleEnv(**kwargs)  # type: ignore[attr-defined]
     module.not_an_env = lambda: 3  # type: ignore[attr-defined]
@@ -37,10 +37,10 @@ def test_every_form_of_a_name(module: types.ModuleType) -> None:
     assert unwrapped(CartPoleEnv, render_mode="rgb_array").render_mode == "rgb_array"
 
 
-def test_an_environment_is_returned_as_it_is() -> None:
+def test_an_environment_object_is_returned_unchanged() -> None:
     env = CartPoleEnv()
     assert make_env(env) is env
-    with pytest.raises(TypeError, match=r"takes no arguments, got \['render_mode'\]"):
+    with pytest.raises(TypeError, match=r"accepts no keyword arguments, got \['render_mode'\]"):
         make_env(env, render_mode="rgb_array")
 
 
@@ -49,7 +49,7 @@ def test_time_limit_is_kept() -> None:
     assert make_env("CartPole-v1", max_episode_steps=7).spec.max_episode_steps == 7  # type: ignore[union-attr]
 
 
-def test_nothing_is_printed_about_versions() -> None:
+def test_old_versions_do_not_warn() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         make_env("CartPole-v0")
@@ -74,8 +74,8 @@ def test_unknown_names(name: str, words: str, module: types.ModuleType) -> None:
         make_env(name)
 
 
-def test_what_is_no_environment(module: types.ModuleType) -> None:
-    with pytest.raises(TypeError, match=r"'my_suite:not_an_env' made a builtins.int.*dm_env.Environment"):
+def test_anything_but_an_environment_is_refused(module: types.ModuleType) -> None:
+    with pytest.raises(TypeError, match=r"'my_suite:not_an_env' returned a builtins.int.*dm_env.Environment"):
         make_env("my_suite:not_an_env")
     with pytest.raises(TypeError, match="3"):
         make_env(3)  # type: ignore[arg-type]

@@ -136,7 +136,7 @@ def test_values_of_any_size_have_a_page(tmp_path, value):
     rows = [row | {"episode/return": value} for row in EPISODES] + [dict.fromkeys(ROW, value) | {"step": 273}]
     folder = write_run(tmp_path / "run", rows)
     (folder / "dreams").mkdir()
-    (folder / "dreams" / "odd.json").write_text(json.dumps({"error": {"image": [value]}}))
+    (folder / "dreams" / "000000000070.json").write_text(json.dumps({"error": {"image": [value]}}))
     assert "h1" in page(folder).tags
 
 

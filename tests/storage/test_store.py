@@ -1,4 +1,4 @@
-"""Checkpoints: the newest whole one is found, whatever happened to the process, the files or the disk."""
+"""Checkpoints: the newest undamaged one is found, whatever happened to the process, the files or the disk."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reverie.storage import DamagedFileError, Part, Store, read_newest
+from reverie.storage import DamagedFileError, FixedFolder, Part, Store, read_newest
 
 SOURCE = Path(__file__).parents[2] / "src"
 
@@ -25,7 +25,7 @@ def save(store: Store, count: int, **parts: Part) -> None:
 
 
 def newest(store: Store) -> tuple[int | None, list[int]]:
-    """The value of the newest checkpoint that can be read, and the counts of damaged ones."""
+    """The value of the newest readable checkpoint, and the counts of damaged ones."""
     bad: list[int] = []
     value = read_newest(store, lambda c: int(c.read("state")["x"][-1]), lambda count, _: bad.append(count))
     return value, bad
@@ -42,7 +42,7 @@ def files(store: Store) -> set[str]:
     return {path.name for path in (store._folder / "arrays").iterdir()}
 
 
-def test_the_newest_are_kept_and_the_others_go(store):
+def test_only_the_newest_checkpoints_are_kept(store):
     assert newest(store) == (None, [])
     for count in (3, 7, 20):
         save(store, count)
@@ -52,7 +52,7 @@ def test_the_newest_are_kept_and_the_others_go(store):
     assert store.load(7).meta == {"count": 7}
 
 
-def test_what_has_not_changed_is_not_written_again(store):
+def test_unchanged_parts_are_not_written_again(store):
     save(store, 1, old=part(1, version=5), state=part(1))
     save(store, 2, old=part(2, version=5), state=part(2))
     save(store, 3, old=part(3, version=5), state=part(3))
@@ -69,7 +69,7 @@ def test_what_has_not_changed_is_not_written_again(store):
     reader.close()
 
 
-def test_a_copy_is_of_the_moment_of_the_call(store):
+def test_arrays_are_copied_when_save_is_called(store):
     x = np.zeros(10**6)
     assert store.save(1, {}, {"state": Part(None, lambda: {"x": x.copy()})})
     x[:] = 7
@@ -77,7 +77,7 @@ def test_a_copy_is_of_the_moment_of_the_call(store):
     assert not store.load(1).read("state")["x"].any()
 
 
-def test_what_belongs_to_it_is_of_that_moment_too(store):
+def test_meta_is_copied_when_save_is_called(store):
     live = {"where": list(range(100_000)), 9: "a number", 10: "another"}
     assert store.save(1, live, {"state": part(1, 10**6)})
     live["where"][:] = []
@@ -90,16 +90,20 @@ def test_what_belongs_to_it_is_of_that_moment_too(store):
     save(store, 3)
 
 
-def test_a_save_in_the_background_is_not_overtaken(store):
+def test_a_running_save_is_not_overtaken(store):
     begun = [store.save(count, {}, {"state": part(count, 3 * 10**6)}) for count in range(1, 4)]
     assert begun[0]
     store.wait()
     assert newest(store) == (1 + max(i for i, done in enumerate(begun) if done), [])
 
 
-def test_a_list_that_may_not_be_read_is_no_damage(store, monkeypatch):
+def test_an_unreadable_manifest_is_not_called_damaged(store, monkeypatch):
     save(store, 1)
-    monkeypatch.setattr(Path, "read_text", lambda *_, **__: (_ for _ in ()).throw(PermissionError("not yours")))
+
+    def refuse(*_: object) -> None:
+        raise PermissionError("not yours")
+
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(PermissionError):
         newest(store)
 
@@ -114,7 +118,7 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 @pytest.mark.parametrize("file", ["000000000002.json", "arrays/state-000000000002.safetensors"])
-def test_a_damaged_checkpoint_gives_way_to_the_one_before(store, file, damage):
+def test_the_checkpoint_before_a_damaged_one_is_used(store, file, damage):
     save(store, 1)
     save(store, 2)
     path = store._folder / file
@@ -129,13 +133,13 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(store, file, damage):
 def test_a_missing_file_is_noticed(store):
     save(store, 1)
     (store._folder / "arrays" / "state-000000000001.safetensors").unlink()
-    with pytest.raises(DamagedFileError, match=r"state-000000000001.safetensors is missing, expected 8,\d+ bytes"):
+    with pytest.raises(DamagedFileError, match=r"state-000000000001.safetensors' is missing, expected 8,\d+ bytes"):
         store.load(1)
 
 
 def edited(store: Store, **changes: object) -> None:
-    """A list that was changed by someone who knows how to make its checksum."""
-    from reverie.storage.store import _digest
+    """Change a manifest and its checksum."""
+    from reverie.storage.manifests import _digest
 
     path = store._folder / "000000000001.json"
     data = json.loads(path.read_text()) | changes
@@ -158,7 +162,7 @@ def edited(store: Store, **changes: object) -> None:
     ],
     ids=str,
 )
-def test_lists_that_lead_elsewhere_are_refused(store, tmp_path, files):
+def test_manifests_that_lead_elsewhere_are_refused(store, tmp_path, files):
     save(store, 1)
     (tmp_path / "secret.safetensors").write_text("secret")
     (store._folder / "arrays" / "link.safetensors").symlink_to(tmp_path / "secret.safetensors")
@@ -168,7 +172,7 @@ def test_lists_that_lead_elsewhere_are_refused(store, tmp_path, files):
     assert (tmp_path / "secret.safetensors").read_text() == "secret"
 
 
-def test_a_list_of_another_kind_is_refused(store):
+def test_other_documents_are_not_manifests(store):
     save(store, 1)
     path = store._folder / "000000000001.json"
     for contents in ("[]", "7", '{"digest": 3}', "[" * 100_000):
@@ -179,7 +183,7 @@ def test_a_list_of_another_kind_is_refused(store):
     assert newest(store) == (None, [1])
 
 
-def test_a_full_disk_keeps_the_last_checkpoint_and_the_next_save_finds_room(tmp_path):
+def test_a_full_disk_keeps_the_last_checkpoint_until_there_is_room(tmp_path):
     mount = tmp_path / "small"
     mount.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(mount)], capture_output=True).returncode:
@@ -193,11 +197,13 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_the_next_save_finds_room(tmp_
         assert problem is not None
         assert "checkpoint 2 could not be written" in problem
         assert "o space left on device" in problem
-        assert store.problem() is None  # told once
+        assert store.problem() is None  # returned once
+        assert "checkpoint 2 could not be written" in (store.failure or "")
         assert newest(store) == (1, [])
         (mount / "filler").unlink()
         save(store, 3, state=part(3, 50_000))
         assert newest(store) == (3, [])
+        assert store.failure is None
         assert len(files(store)) == 2  # nothing is left of the second
     finally:
         store.close()
@@ -218,10 +224,10 @@ for count in range(start + 1, start + 100000):
 """
 
 
-def test_killed_at_any_moment_nothing_that_was_saved_is_lost(tmp_path):
-    """Thirty times over in one folder: what a process has reported as saved is there afterwards, whole."""
+def test_a_kill_at_any_moment_loses_nothing_that_was_saved(tmp_path):
+    """Many times in one folder: what a process reported as saved is there afterwards, undamaged."""
     chance, reported = random.Random(0), 0
-    for _ in range(30):
+    for _ in range(12):
         writer = subprocess.Popen(
             [sys.executable, "-c", WRITER, str(tmp_path)],
             stdout=subprocess.PIPE,
@@ -230,11 +236,11 @@ def test_killed_at_any_moment_nothing_that_was_saved_is_lost(tmp_path):
         )
         assert writer.stdout is not None
         first = writer.stdout.readline()
-        assert first, "the writer could not go on"
+        assert first, "the writer could not continue"
         time.sleep(chance.uniform(0, 0.05))
         writer.kill()
         last = int(([first] + [line for line in writer.stdout.read().splitlines(True) if line.endswith("\n")])[-1])
-        assert last > reported  # it went on from what there was
+        assert last > reported  # it continued from the last checkpoint
         reported = last
         store = Store(tmp_path)
         checkpoint = store.load(store.counts[0])
@@ -242,3 +248,95 @@ def test_killed_at_any_moment_nothing_that_was_saved_is_lost(tmp_path):
         assert value == checkpoint.count == checkpoint.meta["count"] >= reported
         assert checkpoint.read("old")["x"][0] == value // 10
         store.close()
+
+
+def test_the_best_checkpoint_is_kept_besides_the_newest(tmp_path):
+    store = Store(tmp_path / "checkpoints", keep=1, best=("networks",))
+    for count, score in ((1, 5.0), (2, 9.0), (3, 7.0), (4, None)):
+        parts = {"networks": part(count), "replay": part(count)}
+        assert store.save(count, {"at": count}, parts, wait=True, score=score)
+        assert store.problem() is None
+    best = store.best()
+    assert best is not None
+    assert (best.count, best.score, best.meta, set(best.files)) == (2, 9.0, {"at": 2}, {"networks"})
+    assert best.read("networks")["x"][0] == 2
+    assert store.counts == [4]
+    assert files(store) == {f"{name}.safetensors" for name in ("networks-000000000002", *NEWEST)}
+    store.mark_best(4, 8.0)
+    assert store.best().count == 2
+    store.mark_best(4, 10.0)
+    assert (store.best().count, store.problem()) == (4, None)
+    store.close()
+
+
+NEWEST = ("networks-000000000004", "replay-000000000004")
+
+
+@pytest.mark.parametrize("name", ["7.json", "000000000007 (copy).json", "00000000000\u00b2.json", "000000000007.json/"])
+def test_only_manifests_count_as_checkpoints(store, name):
+    save(store, 1)
+    path = store._folder / name
+    path.mkdir() if name.endswith("/") else path.write_text("{}")
+    assert store.counts == [1]
+    save(store, 2)
+    assert newest(store) == (2, [])
+    assert path.exists()
+
+
+def test_other_files_are_never_removed(store):
+    save(store, 1)
+    arrays = store._folder / "arrays"
+    for name in ("thesis.safetensors", "notes.txt", "networks.safetensors"):
+        (arrays / name).write_text("years of work")
+    (arrays / "state-000000000007.safetensors").write_text("left over by a save that was interrupted")
+    (arrays / ".state-000000000008.tmp.safetensors").write_text("left over by a save that was interrupted")
+    save(store, 2)
+    assert files(store) == {
+        *(f"state-00000000000{count}.safetensors" for count in (1, 2)),
+        *("thesis.safetensors", "notes.txt", "networks.safetensors"),
+    }
+
+
+@pytest.mark.parametrize("linked", ["checkpoints", "checkpoints/arrays"])
+def test_a_linked_folder_is_not_written_to(tmp_path, linked):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "state-000000000001.safetensors").write_text("precious")
+    link = tmp_path / "run" / linked
+    link.parent.mkdir(parents=True)
+    link.symlink_to(elsewhere)
+    store = Store(tmp_path / "run" / "checkpoints")
+    store.save(2, {}, {"state": part(2)}, wait=True)
+    store.close()
+    assert "is a link, expected a folder" in (store.failure or "")
+    assert [path.name for path in elsewhere.iterdir()] == ["state-000000000001.safetensors"]
+
+
+@pytest.mark.parametrize(
+    "name", ["000000000001.json", ".000000000001.tmp.json", "arrays/.state-000000000001.tmp.safetensors"]
+)
+def test_linked_files_are_not_written_to(store, tmp_path, name):
+    (tmp_path / "precious").write_text("years of work")
+    link = store._folder / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "precious")
+    save(store, 1)
+    assert store.failure is None
+    assert newest(store) == (1, [])
+    assert (tmp_path / "precious").read_text() == "years of work"
+
+
+def test_a_moved_folder_fails_the_save(tmp_path):
+    (tmp_path / "run").mkdir()
+    run = FixedFolder(tmp_path / "run")
+    store = Store(tmp_path / "run" / "checkpoints", check=run.check)
+    save(store, 1)
+    (tmp_path / "run").rename(tmp_path / "moved")
+    for _ in range(2):  # also where another folder has taken its place
+        store.save(2, {}, {"state": part(2)}, wait=True)
+        assert "was moved, deleted or replaced while in use" in (store.failure or "")
+        assert not (tmp_path / "run" / "checkpoints").exists()
+        (tmp_path / "run").mkdir(exist_ok=True)
+    assert Store(tmp_path / "moved" / "checkpoints").counts == [1]
+    store.close()
+    run.close()

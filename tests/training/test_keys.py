@@ -51,8 +51,8 @@ def chosen(encoder: str = "seen|both", decoder: str = "both|true/.*") -> Config:
 def test_what_is_seen_and_what_is_predicted_are_chosen_apart(tmp_path):
     trained = train(Keyed, chosen(), logdir=tmp_path / "run", quiet=True)
     losses = {name for row in read_metrics(tmp_path / "run") for name in row if name.startswith("loss/")}
-    assert {"loss/both", "loss/true/state"} <= losses
-    assert "loss/seen" not in losses
+    assert {"loss/observation/both", "loss/observation/true/state"} <= losses
+    assert "loss/observation/seen" not in losses
     assert set(trained.world_model.decode(trained.initial_carry().latent)) == {"both", "true/state"}
 
     agent = reverie.Agent.load(tmp_path / "run")  # the choice is part of what is saved
@@ -87,7 +87,7 @@ def test_the_defaults_are_everything():
 @pytest.mark.parametrize(
     ("choice", "sentence"),
     [
-        ({"encoder": "none"}, "model.encoder_keys is 'none', which matches no observation; there are both, seen, true"),
+        ({"encoder": "none"}, "model.encoder_keys is 'none', which matches .*; the observations are: both, seen, true"),
         ({"decoder": "true"}, "model.decoder_keys is 'true', which matches no observation"),
         ({"decoder": "("}, r"model.decoder_keys must be a regular expression, got '\('"),
     ],

@@ -582,7 +582,7 @@ def test_failing_environments_are_replaced_and_their_episodes_cut_off(tmp_path, 
     assert {row["episode/return"] for row in rows if "episode/return" in row} == {15.0}  # 1 + … + 5, whole ones only
     # A record is kept with the action that follows, so that the newest first one may not be there yet.
     assert max(row.get("env/restarts", 0) for row in rows) - cut.sum() in (0, 1)
-    assert "environment 0 failed (TimeoutError: no answer [/INST])" in capsys.readouterr().out.replace("\n", " ")
+    assert "Environment 0 failed (TimeoutError: no answer [/INST])" in capsys.readouterr().out.replace("\n", " ")
 
 
 def test_past_the_budget_the_run_is_saved_and_the_error_is_the_environments(tmp_path, monkeypatch):

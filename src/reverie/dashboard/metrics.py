@@ -1,18 +1,19 @@
-"""Metrics of a run as they are written, and its films. May import: `errors`, `results`, and this room.
+"""Metrics of a run as they are written, and its films. May import: `errors`, `storage`, and this room.
 
 A run may be training: only complete lines are read, from where the reader stopped before.
 """
 
-import json
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from reverie.dashboard.security import MalformedError, inside
 from reverie.errors import InputError
-from reverie.results.files import open_file
+from reverie.storage import DamagedFileError, open_to_read, parse
 
+LARGEST = 2**62  # bytes of metrics, of which only some are read
 CHUNK = 2**20  # bytes of metrics read at a time
 END = 2**16  # bytes at the end of the metrics in which the newest row is looked for
 CURSOR = re.compile(r"([0-9]{1,20}):([0-9]{1,20})", re.ASCII)
@@ -40,13 +41,13 @@ def tail(run: Path, cursor: str) -> Tail:
         raise MalformedError(f"{cursor[:100]!r} is no cursor; leave it out to read from the beginning.")
     path = inside(run, "metrics.jsonl")
     try:
-        with open_file(path) as file:
+        if not path.exists():
+            return Tail("", "", more=False, anew=bool(cursor))
+        with open_to_read(path, LARGEST) as file:
             status = os.fstat(file.fileno())
             anew, start = _position(cursor, status)
             file.seek(start)
             chunk = file.read(CHUNK)
-    except FileNotFoundError:
-        return Tail("", "", more=False, anew=bool(cursor))
     except OSError as error:
         raise InputError(f"'metrics.jsonl' can't be read ({error.strerror}).") from error
     complete = chunk.rfind(b"\n") + 1
@@ -63,21 +64,18 @@ def newest_step(run: Path) -> int | None:
     Raises:
         InputError: metrics.jsonl is not a regular file, or can't be read.
     """
+    path = inside(run, "metrics.jsonl")
     try:
-        with open_file(inside(run, "metrics.jsonl")) as file:
+        if not path.exists():
+            return None
+        with open_to_read(path, LARGEST) as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - END))
             lines = file.read(END).split(b"\n")
-    except FileNotFoundError:
-        return None
     except OSError as error:
         raise InputError(f"'metrics.jsonl' can't be read ({error.strerror}).") from error
     for line in reversed(lines[-200:]):
-        try:
-            step = json.loads(line)["step"]
-        except (ValueError, TypeError, KeyError, RecursionError):
-            continue
-        if type(step) is int and 0 <= step < 2**53:
-            return step
+        with suppress(DamagedFileError):
+            return parse(line, path)["step"].integer(high=2**53)
     return None
 
 

@@ -1,11 +1,11 @@
-"""The list of runs in a folder. May import: `errors`, `results`, and this room.
+"""The list of runs in a folder. May import: `errors`, `results`, `storage`, and this room.
 
 A run that can't be described is listed too, with a sentence about what is wrong; it never hides the others.
 """
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -16,8 +16,8 @@ from reverie.dashboard.metrics import films, newest_step
 from reverie.dashboard.security import inside
 from reverie.dashboard.state import State, state_of
 from reverie.errors import InputError
-from reverie.results.files import read_json
 from reverie.results.text import printable
+from reverie.storage import Document, read_document
 
 DEEPEST = 6  # levels of folders below the one that is shown
 EXAMINED, LISTED = 10_000, 500  # runs that are looked at, and those changed last that are listed
@@ -128,30 +128,12 @@ def _run(folder: Path, path: Path, changed: float) -> Run:
 @lru_cache(maxsize=2 * LISTED)
 def _described(file: Path, inode: int, modified: int, size: int) -> Description:
     """What agent.json says; read again when the file has changed."""
-    data = read_json(file)
-    config = _part(data, "config")
-    model, run = _part(config, "model"), _part(config, "run")
-    widths = {name: _integer(model, name) for name in ("deter", "groups", "classes", "units")}
+    data = Document(read_document(file).value, file.name)  # whose errors name the file alone
+    config = data["config"]
+    widths = {name: config["model"][name].integer() for name in ("deter", "groups", "classes", "units")}
     words = "deter {deter}, {groups}×{classes} classes, units {units}".format(**widths)
-    env = data.get("env")
-    if env is not None and not isinstance(env, str):
-        raise InputError(f"'agent.json' has an env of type {type(env).__name__}, expected text.")
-    shown = None if env is None else printable(env)[:LONGEST]
-    return Description(shown, words, _integer(run, "steps"), flattened(config))
-
-
-def _part(data: Any, name: str) -> Mapping[str, Any]:
-    part = data.get(name) if isinstance(data, Mapping) else None
-    if not isinstance(part, Mapping):
-        raise InputError(f"'agent.json' lacks '{name}', or it is not an object.")
-    return part
-
-
-def _integer(data: Mapping[str, Any], name: str) -> int:
-    value = data.get(name)
-    if type(value) is not int or not 0 <= value <= MOST_STEPS:
-        raise InputError(f"'agent.json' has no usable number for '{name}'.")
-    return value
+    env = None if data["env"].value is None else printable(data["env"].text())[:LONGEST]
+    return Description(env, words, config["run"]["steps"].integer(high=MOST_STEPS), flattened(config.mapping()))
 
 
 def _newest_checkpoint(run: Path) -> int | None:

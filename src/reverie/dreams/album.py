@@ -1,11 +1,10 @@
-"""The pictures and films of open-loop predictions in a run's folder. May import: the rest of this room.
+"""The pictures and films of open-loop predictions in a run's folder. May import: `storage`, this room.
 
 dreams/000000012345.json        losses by horizon, after this many environment steps
 dreams/000000012345.png         numbers, reward and continuation; needs Matplotlib
 dreams/000000012345-KEY.mp4     a film of each image observation; needs Pillow, and is a .gif without imageio-ffmpeg
 """
 
-import json
 import math
 import re
 import shutil
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from reverie.dreams.open_loop import OpenLoop
+from reverie.storage import as_json, empty_folder, remove
 
 NEWEST = 9  # predictions kept besides the first
 
@@ -40,13 +40,11 @@ class Album:
         Raises:
             OSError: the files can't be written, for instance because the disk is full; the folder is unchanged.
         """
-        unfinished = self.folder / ".unfinished"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
+        unfinished = empty_folder(self.folder.parent, self.folder.name, ".unfinished")
         try:
             self._draw(unfinished / f"{step:012d}", step, dream)
             for old in self.folder.glob(f"{step:012d}[-.]*"):
-                old.unlink()
+                remove(old)
             for new in unfinished.iterdir():
                 new.replace(self.folder / new.name)
         finally:
@@ -56,7 +54,7 @@ class Album:
     def _draw(self, path: Path, step: int, dream: OpenLoop) -> None:
         title = f"Open loop after {step:,} steps"
         errors = {name: [None if math.isnan(x) else x for x in error.tolist()] for name, error in dream.error.items()}
-        path.with_suffix(".json").write_text(json.dumps({"step": step, "error": errors}), encoding="utf-8")
+        path.with_suffix(".json").write_text(as_json({"step": step, "error": errors}), encoding="utf-8")
         if find_spec("matplotlib"):
             from reverie.dreams.lines import draw_lines
 
@@ -71,7 +69,7 @@ class Album:
 
     def _prune(self) -> None:
         """Remove all predictions but the first and the newest."""
-        steps = sorted(path.stem for path in self.folder.glob("*.json"))
+        steps = sorted(path.stem for path in self.folder.glob("*.json") if re.fullmatch(r"[0-9]{12,}", path.stem))
         for step in steps[1:-NEWEST]:
             for path in self.folder.glob(f"{step}[-.]*"):
-                path.unlink()
+                remove(path)

@@ -6,7 +6,6 @@ May import: `errors`; NumPy, imageio_ffmpeg's encoder, and Pillow where there is
 import os
 import subprocess
 import tempfile
-from collections.abc import Mapping
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -87,12 +86,11 @@ def has_encoder() -> bool:
     return find_spec("imageio_ffmpeg") is not None
 
 
-def frame_rate(metadata: Mapping[str, Any]) -> float:
-    """The frames per second that an environment's metadata asks for, `render_fps`; 30 if it names no usable number."""
-    fps = metadata.get("render_fps")
-    if isinstance(fps, bool) or not isinstance(fps, int | float) or not 0.1 <= fps <= 1000:
+def frame_rate(render_fps: object) -> float:
+    """The frames per second that an environment's metadata names, or 30 if that is no usable number."""
+    if isinstance(render_fps, bool) or not isinstance(render_fps, int | float) or not 0.1 <= render_fps <= 1000:
         return USUAL_FPS
-    return float(fps)
+    return float(render_fps)
 
 
 class _Ffmpeg:

@@ -1,6 +1,6 @@
 """Read and present what runs wrote: learning curves and report pages. Loads no model and imports no JAX.
 
-May import: `config`, `errors`.
+May import: `config`, `errors`, `storage`.
 
 runs        a run's folder, readable while the run is still training
 statistics  the interquartile mean over seeds and its confidence interval
@@ -9,7 +9,6 @@ plot        learning curves as a picture, a CSV file and a table
 provenance  when, where and with which versions a run was trained
 report      an HTML page about one run
 charts      the charts of that page
-files       files that may be damaged
 text        names from files, safe to print
 """
 

@@ -1,4 +1,4 @@
-"""How long, where and with which versions a run was trained. May import: `errors`, this room."""
+"""How long, where and with which versions a run was trained. May import: `errors`, `storage`, this room."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 
 from reverie.errors import InputError
-from reverie.results.files import read_json
 from reverie.results.runs import Run
-
-LARGEST = 2**26  # bytes of a manifest; they are far smaller
+from reverie.storage import read_document
 
 
 def duration(run: Run) -> float | None:
@@ -42,8 +40,6 @@ def _manifests(folder: Path) -> Iterator[dict[str, Any]]:
     """The metadata of the checkpoints, the newest first, without those that can't be read."""
     for path in sorted(folder.glob("checkpoints/*.json"), reverse=True):
         try:
-            meta = read_json(path, LARGEST)["meta"]
-        except (InputError, KeyError, TypeError):
+            yield read_document(path)["meta"].settings()
+        except (InputError, OSError):
             continue
-        if isinstance(meta, dict):
-            yield meta

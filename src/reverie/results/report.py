@@ -1,7 +1,8 @@
-"""A self-contained HTML page about one run: LOGDIR/report.html. May import: `config` and this room."""
+"""A self-contained HTML page about one run: LOGDIR/report.html. May import: `config`, `errors`, `storage`."""
 
 import base64
 import json
+import re
 import shlex
 from collections.abc import Iterable
 from datetime import datetime
@@ -13,10 +14,11 @@ from urllib.parse import quote
 import numpy as np
 
 from reverie.config import Config, config_to_dict, differences
+from reverie.errors import InputError
 from reverie.results.charts import Series, bars, line_chart
-from reverie.results.files import read_json
 from reverie.results.provenance import duration, recorded
 from reverie.results.runs import Run
+from reverie.storage import Document, read_bytes, read_document, write_text
 
 LARGEST = 4_000_000  # bytes of a picture that is embedded; larger ones are linked
 HORIZONS = (0, 1, 2, 4, 8, 16, 32)
@@ -36,12 +38,7 @@ def write_report(folder: Path) -> Path:
         OSError: the page can't be written; the previous one stays.
     """
     page = folder / "report.html"
-    unfinished = page.with_name(".report.html.tmp")
-    try:
-        unfinished.write_text(_page(Run.read(folder)), encoding="utf-8", errors="backslashreplace")
-        unfinished.replace(page)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_text(page, _page(Run.read(folder)))
     return page
 
 
@@ -149,15 +146,15 @@ def _running_mean(values: np.ndarray, window: int, at: np.ndarray) -> np.ndarray
 
 def _dreams(folder: Path) -> str:
     """The newest open-loop prediction: films, curves, and losses by horizon."""
-    newest = max(folder.glob("dreams/*.json"), key=lambda path: path.stem, default=None)
+    written = [path for path in folder.glob("dreams/*.json") if re.fullmatch("[0-9]{12,}", path.stem)]
+    newest = max(written, key=lambda path: path.stem, default=None)
     if newest is None:
         return ""
-    beside = sorted(newest.parent.glob(f"{newest.stem}[-.]*"))
-    pictures = [path for path in beside if path.suffix in KINDS and path.is_file()]
-    after = f"After {int(newest.stem):,} steps. " if newest.stem.isdecimal() else ""
+    beside = [path for path in newest.parent.glob(f"{newest.stem}[-.]*") if not path.is_symlink()]
+    pictures = [path for path in sorted(beside) if path.suffix in KINDS and path.is_file()]
     words = (
-        f"{after}The model sees the first half of each recorded sequence and the first record of any episode that "
-        "begins later. It predicts everything else from the actions alone."
+        f"After {int(newest.stem):,} steps. The model sees the first half of each recorded sequence and the first "
+        "record of any episode that begins later. It predicts everything else from the actions alone."
     )
     shown = "".join(_embedded(path, folder) for path in sorted(pictures, key=lambda path: path.suffix == ".png"))
     return f"<p>{words}</p>{shown}{_errors(newest)}"
@@ -168,7 +165,7 @@ def _embedded(path: Path, folder: Path) -> str:
     if path.stat().st_size > LARGEST:
         link = escape(quote(path.relative_to(folder).as_posix()))
         return f'<p><a href="{link}">{escape(path.name)}</a></p>'
-    data = f"data:{KINDS[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
+    data = f"data:{KINDS[path.suffix]};base64,{base64.b64encode(read_bytes(path, LARGEST)).decode()}"
     if path.suffix == ".mp4":
         return f'<video controls autoplay loop muted playsinline src="{data}"></video>'
     return f'<img alt="{escape(path.stem)}" src="{data}">'
@@ -177,9 +174,9 @@ def _embedded(path: Path, folder: Path) -> str:
 def _errors(file: Path) -> str:
     """A table of losses by steps since the last observation, and what they measure; nothing if the file is damaged."""
     try:
-        read = read_json(file)["error"]
-        errors = {name: {h: _loss(x) for h, x in enumerate(error)} for name, error in read.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        read = read_document(file)["error"].fields()
+        errors = {name: {h: _loss(x) for h, x in enumerate(error.elements())} for name, error in read.items()}
+    except (InputError, OSError):
         return ""
     horizons = [h for h in HORIZONS if any(error.get(h, "–") != "–" for error in errors.values())]
     if not horizons:
@@ -200,8 +197,8 @@ def _legend(losses: Iterable[str]) -> str:
     return f'<p class="note">{"; ".join(lines)}. {note}</p>'
 
 
-def _loss(x: float | None) -> str:
-    return "–" if x is None else f"{x:.4g}"
+def _loss(x: Document) -> str:
+    return "–" if x.value is None else f"{x.number():.4g}"
 
 
 def _times(run: Run) -> str:

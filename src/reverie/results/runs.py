@@ -1,8 +1,6 @@
-"""A run's folder, readable while the run is still training. May import: `config`, `errors`."""
+"""A run's folder, readable while the run is still training. May import: `config`, `errors`, `storage`."""
 
-import json
-import math
-import os
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,10 +11,9 @@ import numpy as np
 
 from reverie.config import Config, config_from_dict
 from reverie.errors import InputError
-from reverie.results.files import open_file, read_json
+from reverie.storage import read_document, read_rows
 
 LARGEST = 1e300  # in size; beyond it, sums and differences of values would overflow
-MOST_METRICS = 2**32  # bytes of metrics.jsonl
 MOST_STEPS = 2**53  # beyond it, floats skip integers
 
 
@@ -47,11 +44,10 @@ class Run:
         if not (path / "metrics.jsonl").exists() or not file.exists():
             raise InputError(f"There is no run in {path}: expected a folder with agent.json and metrics.jsonl.")
         try:
-            data = read_json(file)
-            env, config = data["env"] or "an environment without a name", config_from_dict(data["config"])
-            if not isinstance(env, str):
-                raise TypeError(f"env is of type {type(env).__name__}")
-        except (InputError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+            data = read_document(file)
+            env = "an environment without a name" if data["env"].value is None else data["env"].text()
+            config = config_from_dict(data["config"].settings())
+        except InputError as error:
             raise InputError(
                 f"{file} can't be read ({error}). It is damaged, or another version of Reverie wrote it."
             ) from error
@@ -69,30 +65,20 @@ class Run:
 
     def series(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
         """Environment steps and values of a metric, (N,) each; without values that are not finite or beyond 1e300."""
-        pairs = [(row["step"], value) for row in self.rows if (value := _number(row.get(metric))) is not None]
+        pairs = [(row["step"], value) for row in self.rows if (value := _usable(row.get(metric))) is not None]
         steps, values = np.array(pairs, float).reshape(-1, 2).T
         return steps, values
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The rows of a run's `metrics.jsonl`, without lines that are incomplete or damaged.
+    """The rows of a run's `metrics.jsonl`, without incomplete or damaged lines and values that are no numbers.
 
     Raises:
-        InputError: the file is not a regular file, or larger than 4 GiB.
-        FileNotFoundError: there is none.
+        DamagedFileError: the file is missing, not a regular file, or too large.
     """
-    rows = []
-    with open_file(folder / "metrics.jsonl") as file:
-        if os.fstat(file.fileno()).st_size > MOST_METRICS:
-            raise InputError(f"{folder / 'metrics.jsonl'} is too large: more than {MOST_METRICS / 2**30:.0f} GiB.")
-        for line in file:
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(row, dict) and type(row.get("step")) is int and 0 <= row["step"] <= MOST_STEPS:
-                rows.append(row)
-    return rows
+    rows = read_rows(folder / "metrics.jsonl")
+    numbers = ({name: x for name, x in row.items() if x is None or _is_number(x)} for row in rows)
+    return [row for row in numbers if type(row.get("step")) is int and 0 <= row["step"] <= MOST_STEPS]
 
 
 def find_runs(paths: Iterable[Path]) -> list[Run]:
@@ -116,12 +102,11 @@ def find_runs(paths: Iterable[Path]) -> list[Run]:
     return list(runs.values())
 
 
-def _number(value: Any) -> float | None:
-    """A metric's value, or None if it is not a number that can be computed with."""
-    if type(value) not in (int, float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) and abs(number) <= LARGEST else None
+def _is_number(value: object) -> bool:
+    """Whether this is a number that float64 can hold."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def _usable(value: float | None) -> float | None:
+    """A metric's value, or None if it can't be computed with."""
+    return None if value is None or abs(value) > LARGEST else float(value)

@@ -1,36 +1,35 @@
-"""Checkpoints: each is a list of array files, consistent with each other, written in the background.
+"""Saves checkpoints in the background and finds them again. May import: `errors` and the rest of this room.
 
-    checkpoints/000000012345.json   what belongs to it: counters, and name, length and checksum of every file
-    checkpoints/arrays/             the files, shared between checkpoints where a part has not changed
-
-A checkpoint exists from the moment when its list stands in its place, and until then the one before is the newest. A
-save costs what has changed since the last one.
-
-May import: `errors` and the rest of this room.
+A save costs what has changed since the last one: the files of unchanged parts are shared. Until the manifest of a
+checkpoint is written, the one before it is the newest.
 """
 
-import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from reverie.storage.arrays import (
-    Arrays,
-    DamagedFileError,
-    read_arrays,
-    read_slices,
-    write_arrays,
-    write_text,
+from reverie.errors import InputError
+from reverie.storage.arrays import Arrays, write_arrays
+from reverie.storage.documents import as_json
+from reverie.storage.files import DamagedFileError, subfolder
+from reverie.storage.manifests import (
+    BEST,
+    ArrayFile,
+    Checkpoint,
+    counts,
+    listed_files,
+    manifest_name,
+    read_manifest,
+    write_manifest,
 )
 
 IN_FLIGHT = 2**30  # bytes copied and not yet written, beyond which `save` waits
-LARGEST_LIST = 2**26  # bytes; a list of files is far shorter
-FILE_NAME = re.compile(r"[A-Za-z0-9_\-]+(\.[A-Za-z0-9_\-]+)*\.safetensors")
 
+# The files that saves write, also unfinished ones. Nothing else in the folder is ever removed.
+_OWN_NAME = re.compile(r"\.?[A-Za-z0-9_\-]+(\.[A-Za-z0-9_\-]+)*-[0-9]{12,}(\.tmp)?\.safetensors")
 
 Result = TypeVar("Result")
 
@@ -38,77 +37,97 @@ Result = TypeVar("Result")
 class Part(NamedTuple):
     """Arrays of a checkpoint that change together."""
 
-    version: int | None  # the same as in the last checkpoint: not written again. None: always written
-    copy: Callable[[], Arrays]  # called at once; the arrays must be its own
+    version: int | None  # equal to the last checkpoint's: not written again. None: always written
+    copy: Callable[[], Arrays]  # called by `save`; returns arrays that nobody else changes
 
 
-class _File(NamedTuple):
+class _Pending(NamedTuple):
+    """A part that is being written."""
+
     name: str
-    bytes: int
-    digest: str
+    version: int | None
+    file: "Future[ArrayFile]"
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """A saved checkpoint, whose files have been seen, but not read."""
-
-    count: int
-    meta: dict[str, Any]  # in JSON's types
-    folder: Path
-    files: dict[str, _File]
-
-    def read(self, part: str) -> Arrays:
-        """A part's arrays; a DamagedFileError if they are not those that were written."""
-        path, checksum = self._file(part)
-        return read_arrays(path, checksum)
-
-    def read_slices(self, part: str, index: tuple[int | slice, ...]) -> Arrays:
-        """What a part's arrays have at `index`, without reading the rest and so without checking the checksum."""
-        return read_slices(self._file(part)[0], index)
-
-    def _file(self, part: str) -> tuple[Path, str]:
-        if part not in self.files:
-            raise DamagedFileError(f"{self.folder / _list_name(self.count)} is damaged: it lacks {part}.")
-        file = self.files[part]
-        return self.folder / "arrays" / file.name, file.digest
+def _no_check() -> None:
+    """The folder can't be mistaken for another one."""
 
 
 class Store:
-    """The checkpoints in a folder. One process writes; any may read, at any time."""
+    """The checkpoints in a folder. One process writes; any process may read at any time.
 
-    def __init__(self, folder: Path, keep: int = 2):
-        self._folder, self._keep = folder, keep
+    Args:
+        folder: where the manifests are; created by the first save. Its parent must exist.
+        keep: how many of the newest checkpoints are kept.
+        best: the parts that are kept of the checkpoint with the best score.
+        check: called before each write; raises if the folder must not be written to.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        keep: int = 2,
+        *,
+        best: tuple[str, ...] = (),
+        check: Callable[[], None] = _no_check,
+    ) -> None:
+        self._folder, self._keep, self._best_parts, self._check = folder, keep, best, check
         self._thread = ThreadPoolExecutor(1, "checkpoints")
-        self._written: dict[str, tuple[int | None, _File]] = {}  # part → version and file in the newest checkpoint
+        self._written: dict[str, tuple[int | None, ArrayFile]] = {}  # part → version and file in the newest checkpoint
         self._saving: Future[None] | None = None
         self._problem: str | None = None
+        self._failure: str | None = None
 
     @property
     def counts(self) -> list[int]:
-        """Of all checkpoints that are there, the newest first."""
-        return sorted((int(path.stem) for path in self._folder.glob("*.json") if path.stem.isdigit()), reverse=True)
+        """The counts of all checkpoints, the newest first."""
+        return counts(self._folder)
 
     def problem(self) -> str | None:
-        """What kept the last save from being finished; told once."""
+        """What went wrong in the last save; returned once."""
         problem, self._problem = self._problem, None
         return problem
 
-    def save(self, count: int, meta: Mapping[str, Any], parts: Mapping[str, Part], *, wait: bool = False) -> bool:
-        """Copy what has changed and write it in the background; with `wait`, until it is on disk.
+    @property
+    def failure(self) -> str | None:
+        """Why the last checkpoint passed to `save` is not on disk; None if it is. Call `wait` first."""
+        return self._failure
 
-        Beyond `IN_FLIGHT` bytes of copies it waits for those before to be written.
+    def save(
+        self,
+        count: int,
+        meta: Mapping[str, Any],
+        parts: Mapping[str, Part],
+        *,
+        wait: bool = False,
+        score: float | None = None,
+    ) -> bool:
+        """Copy the parts that have changed, and write them in the background.
+
+        Blocks while more than `IN_FLIGHT` bytes of copies are waiting to be written.
+
+        Args:
+            count: what checkpoints are ordered by.
+            meta: values in JSON's types to save with the parts.
+            parts: everything that belongs to the checkpoint, by name.
+            wait: block until the checkpoint is on disk, or has failed.
+            score: the evaluation score. The `best` parts of the checkpoint with the highest one are kept.
 
         Returns:
-            False where the save before is not finished yet: then nothing is done, and a later call does more.
+            Whether the save was started. Without `wait` or a score, it is not while the last one is running.
+
+        Raises:
+            ValueError, TypeError: JSON can't hold `meta`.
         """
-        if wait:
+        if wait or score is not None:
             self.wait()
         elif self._saving is not None and not self._saving.done():
             return False
-        copied = json.loads(json.dumps(meta))  # as it will be read; what JSON can't hold is an error now
-        waiting: list[tuple[str, int | None, Future[_File]]] = []
+        copied = json.loads(as_json(meta))  # raises now; later changes of `meta` don't reach the file
+        self._failure = f"checkpoint {count} is not written yet"
+        pending: list[_Pending] = []
         kept = {}
-        in_flight: list[tuple[Future[_File], int]] = []
+        in_flight: list[tuple[Future[ArrayFile], int]] = []
         for name, part in parts.items():
             if part.version is not None and (known := self._written.get(name)) and known[0] == part.version:
                 kept[name] = known
@@ -116,107 +135,137 @@ class Store:
             arrays = part.copy()
             size = sum(x.nbytes for x in arrays.values())
             while in_flight and sum(n for _, n in in_flight) + size > IN_FLIGHT:
-                in_flight.pop(0)[0].exception()  # waits; what went wrong is for _finish to say
+                in_flight.pop(0)[0].exception()  # waits; `_finish` reports what went wrong
             future = self._thread.submit(self._write, f"{name}-{count:012d}.safetensors", arrays)
             in_flight.append((future, size))
-            waiting.append((name, part.version, future))
-        self._saving = self._thread.submit(self._finish, count, copied, kept, waiting)
+            pending.append(_Pending(name, part.version, future))
+        self._saving = self._thread.submit(self._finish, count, copied, kept, pending, score)
         if wait:
             self.wait()
         return True
 
+    def mark_best(self, count: int, score: float) -> None:
+        """Keep the `best` parts of a checkpoint that exists already; blocks until that is on disk, or has failed."""
+        self.wait()
+        self._saving = self._thread.submit(self._mark_best, count, score)
+        self.wait()
+
     def wait(self) -> None:
-        """Until what was begun is on disk, or has failed."""
+        """Block until the last save has succeeded or failed."""
         if self._saving is not None:
             self._saving.result()
 
     def close(self) -> None:
-        """Finish what was begun."""
+        """Finish the running save."""
         self._thread.shutdown(wait=True)
 
     def load(self, count: int) -> Checkpoint:
-        """A checkpoint by its count.
+        """The checkpoint with this count.
 
         Raises:
-            DamagedFileError: its list makes no sense, or a file is missing or has another length.
-            OSError: the system can't read its list.
+            DamagedFileError: its manifest is damaged, or a file is missing or has another length.
+            OSError: the system can't read its manifest.
         """
-        path = self._folder / _list_name(count)
-        try:
-            if path.stat().st_size > LARGEST_LIST:
-                raise ValueError(f"{path.stat().st_size:,} bytes are too many")
-            data = json.loads(path.read_text(encoding="utf-8"))
-            if data.pop("digest") != _digest(data):
-                raise ValueError("its checksum is another one")
-            files = {str(part): _File(*entry) for part, entry in data["files"].items()}
-            checkpoint = Checkpoint(count, dict(data["meta"]), self._folder, files)
-        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise DamagedFileError(f"{path} is damaged ({error or type(error).__name__}).") from error
-        for file in files.values():
-            self._check(path, file)
-        return checkpoint
+        return read_manifest(self._folder, manifest_name(count))
+
+    def best(self) -> Checkpoint | None:
+        """The checkpoint with the best score, with nothing but its `best` parts; None if none was scored.
+
+        Raises: what `load` does.
+        """
+        return read_manifest(self._folder, BEST) if (self._folder / BEST).exists() else None
 
     def set_aside(self, count: int) -> None:
-        """Rename a damaged checkpoint's list: it is no checkpoint any more, and the next save removes its files."""
-        path = self._folder / _list_name(count)
+        """Rename the manifest of a damaged checkpoint, so that it is passed over; the next save removes its files."""
+        self._check()
+        path = subfolder(self._folder.parent, self._folder.name) / manifest_name(count)
         path.replace(path.with_suffix(".damaged"))
 
     def remember(self, checkpoint: Checkpoint, versions: Mapping[str, int]) -> None:
-        """Parts that were read from this checkpoint, with these versions, need not be written again."""
+        """Do not write these parts again until their versions change: they were read from this checkpoint."""
         self._written = {name: (version, checkpoint.files[name]) for name, version in versions.items()}
 
-    def _check(self, path: Path, file: _File) -> None:
-        """Its name stays in the folder, and it is there in full length."""
-        if not isinstance(file.name, str) or not FILE_NAME.fullmatch(file.name):
-            raise DamagedFileError(f"{path} names a file that can't be one of its own: {file.name!r}.")
-        arrays = self._folder / "arrays" / file.name
-        size = arrays.stat().st_size if arrays.is_file() and not arrays.is_symlink() else None
-        if size != file.bytes:
-            found = "missing" if size is None else f"{size:,} bytes long"
-            raise DamagedFileError(f"{arrays} is {found}, expected {file.bytes:,} bytes.")
-
-    def _write(self, name: str, arrays: Arrays) -> _File:
-        path = self._folder / "arrays" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+    def _write(self, name: str, arrays: Arrays) -> ArrayFile:
+        self._check()
+        path = subfolder(self._folder.parent, self._folder.name, "arrays", create=True) / name
         checksum = write_arrays(path, arrays)
-        return _File(name, path.stat().st_size, checksum)
+        return ArrayFile(name, path.stat().st_size, checksum)
 
     def _finish(
         self,
         count: int,
         meta: dict[str, Any],
-        kept: dict[str, tuple[int | None, _File]],
-        waiting: list[tuple[str, int | None, "Future[_File]"]],
+        kept: dict[str, tuple[int | None, ArrayFile]],
+        pending: list[_Pending],
+        score: float | None,
     ) -> None:
-        """In the background: the list, when all files are there. A failure leaves everything as it was."""
+        """Write the manifest once all files are written. If something fails, the last checkpoint stays as it is."""
         try:
-            parts = kept | {name: (version, future.result()) for name, version, future in waiting}
-            data = {"meta": meta, "files": {name: list(file) for name, (_, file) in parts.items()}}
-            write_text(self._folder / _list_name(count), json.dumps(data | {"digest": _digest(data)}))
-            self._written = parts
-        except Exception as error:  # nobody waits for this thread, so what went wrong must be kept to be told
-            self._problem = f"checkpoint {count} could not be written ({error}); the one before stays the newest."
+            parts = kept | {part.name: (part.version, part.file.result()) for part in pending}
+            self._check()
+            subfolder(self._folder.parent, self._folder.name, "arrays", create=True)
+            fields: dict[str, Any] = {"meta": meta, "files": {name: list(file) for name, (_, file) in parts.items()}}
+            if score is not None:
+                fields["score"] = score
+            write_manifest(self._folder, manifest_name(count), fields)
+            self._written, self._failure = parts, None
+        except Exception as error:  # nobody looks at this thread's exceptions, so `problem` reports them
+            self._failure = f"checkpoint {count} could not be written ({error})"
+            self._problem = f"{self._failure}; the one before it is still the newest."
+        else:
+            if score is not None:
+                self._mark_best(count, score)
         try:
+            self._check()
             for old in self.counts[self._keep :]:
-                (self._folder / _list_name(old)).unlink()
+                (self._folder / manifest_name(old)).unlink()
             self._prune()
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # a list that can't be read
+        except (OSError, InputError) as error:
             self._problem = self._problem or f"old checkpoints could not be removed ({error})."
 
+    def _mark_best(self, count: int, score: float) -> None:
+        try:
+            self._check()
+            best = self._scored()
+            if best is not None and best.score is not None and best.score >= score:
+                return
+            checkpoint = self.load(count)
+            files = {name: list(checkpoint.files[name]) for name in self._best_parts}
+            fields = {"count": count, "score": score, "meta": checkpoint.meta, "files": files}
+            write_manifest(self._folder, BEST, fields)
+        except Exception as error:
+            self._problem = f"the best checkpoint could not be written ({error})."
+
+    def _scored(self) -> Checkpoint | None:
+        """The best checkpoint; None also if it is damaged, so that a new one replaces it."""
+        try:
+            return self.best()
+        except DamagedFileError:
+            return None
+
     def _prune(self) -> None:
-        """Remove files that no checkpoint names: of old ones, and of saves that were not finished."""
-        named = {name for count in self.counts for name in _names(self._folder / _list_name(count))}
-        for path in (self._folder / "arrays").iterdir():
-            if path.name not in named:
+        """Remove files that no manifest lists: those of old checkpoints, and of saves that failed."""
+        manifests = [manifest_name(count) for count in self.counts]
+        listed = {name for manifest in manifests for name in listed_files(self._folder, manifest)}
+        if (best := self._scored()) is not None:
+            listed |= {file.name for file in best.files.values()}
+        arrays = subfolder(self._folder.parent, self._folder.name, "arrays")
+        for path in arrays.iterdir() if arrays.is_dir() else ():
+            if path.name not in listed and _OWN_NAME.fullmatch(path.name) and not path.is_dir():
                 path.unlink()
 
 
 def read_newest(
     store: Store, read: Callable[[Checkpoint], Result], damaged: Callable[[int, str], None]
 ) -> Result | None:
-    """What `read` makes of the newest checkpoint that it can read, or None; `damaged` hears of those that it can't.
+    """The result of `read` for the newest checkpoint that it can read, or None if there is none.
 
-    Another process may write meanwhile, and remove what this one was about to read; then there is a newer one.
+    Another process may save meanwhile and remove what is being read here; then there is a newer checkpoint.
+
+    Args:
+        store: where the checkpoints are.
+        read: raises a DamagedFileError for a checkpoint that it can't read.
+        damaged: called with the count of each such checkpoint, and what is wrong with it.
     """
     tried: set[int] = set()
     while left := [count for count in store.counts if count not in tried]:
@@ -227,15 +276,3 @@ def read_newest(
             if left[0] in store.counts:
                 damaged(left[0], str(error))
     return None
-
-
-def _names(path: Path) -> Iterator[str]:
-    yield from (name for name, *_ in json.loads(path.read_text(encoding="utf-8"))["files"].values())
-
-
-def _list_name(count: int) -> str:
-    return f"{count:012d}.json"
-
-
-def _digest(data: Any) -> str:
-    return hashlib.blake2b(json.dumps(data, sort_keys=True).encode(), digest_size=16).hexdigest()

@@ -163,5 +163,5 @@ def _filming(environments: AnyEnvironments, path: str | Path | None, episodes: i
     if path is None:
         yield None
         return
-    with Video(Path(path), frame_rate(environments.metadata)) as video:
+    with Video(Path(path), frame_rate(environments.render_fps)) as video:
         yield Film(environments, video, episodes)

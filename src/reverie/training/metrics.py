@@ -1,10 +1,8 @@
 """Metrics to where people look for them: JSON lines, and whatever else was asked for. docs/metrics.md lists them.
 
-May import: `config`, `errors`, `results` (to read what is there), `tensorboard`, `weights_and_biases`.
+May import: `config`, `errors`, `results` (to read what is there), `storage`, `tensorboard`, `weights_and_biases`.
 """
 
-import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from reverie.config import Config
 from reverie.results import read_metrics
+from reverie.storage import open_to_append, row_as_json, write_text
 
 
 @runtime_checkable
@@ -40,12 +39,11 @@ class JsonLines:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / self.name
         _truncate(path, resume_step)
-        self._file = path.open("a", encoding="utf-8")
+        self._file = open_to_append(path)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """One row; numbers that aren't finite become null, which JSON can say."""
-        finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
-        self._file.write(json.dumps({"step": step, **finite}) + "\n")
+        self._file.write(row_as_json({"step": step, **values}).encode())
 
     def flush(self) -> None:
         self._file.flush()
@@ -114,7 +112,4 @@ def open_writer(folder: Path, config: Config, resume_step: int, warn: Callable[[
 def _truncate(path: Path, step: int) -> None:
     if not path.exists():
         return
-    rows = [row for row in read_metrics(path.parent) if row["step"] <= step]
-    replacement = path.with_suffix(".tmp")
-    replacement.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    replacement.replace(path)
+    write_text(path, "".join(row_as_json(row) for row in read_metrics(path.parent) if row["step"] <= step))

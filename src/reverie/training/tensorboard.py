@@ -1,4 +1,4 @@
-"""Metrics for TensorBoard, without TensorFlow. May import: nothing of Reverie.
+"""Metrics for TensorBoard, without TensorFlow. May import: `storage`.
 
 Events are written at once: tensorboardX's own SummaryWriter hands them to a thread, which a full disk ends, and then
 waits for it for ever.
@@ -15,6 +15,8 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 
+from reverie.storage import subfolder
+
 
 class TensorBoard:
     """Events in the folder, in one file unless writing fails.
@@ -25,8 +27,7 @@ class TensorBoard:
     name = "TensorBoard"
 
     def __init__(self, folder: Path, resume_step: int | None):
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._files = folder, 0
+        self._folder, self._files = subfolder(folder.parent, folder.name, create=True), 0
         self._events: EventsWriter | None = None
         if resume_step is not None:
             start = SessionLog(status=SessionLog.START)

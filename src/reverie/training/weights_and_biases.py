@@ -1,15 +1,15 @@
-"""Metrics for Weights & Biases. May import: `config`, `errors`.
+"""Metrics for Weights & Biases. May import: `config`, `errors`, `storage`.
 
 A run keeps its id in LOGDIR/wandb.json, so that continuing it continues the same one there. Without a network:
 WANDB_MODE=offline, and `wandb sync` later.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from reverie.config import Config, config_to_dict
 from reverie.errors import InputError
+from reverie.storage import as_json, read_document, write_text
 
 
 class WeightsAndBiases:
@@ -31,7 +31,7 @@ class WeightsAndBiases:
             config=config_to_dict(config),
             settings=wandb.Settings(console="off", silent=True),
         )
-        (folder / "wandb.json").write_text(json.dumps({"project": project, "id": self._run.id}), encoding="utf-8")
+        write_text(folder / "wandb.json", as_json({"project": project, "id": self._run.id}))
         # Not their own count of rows, which may not go back where a run is continued from a checkpoint.
         self._run.define_metric("*", step_metric="env_steps")
 
@@ -59,6 +59,6 @@ def check_installed() -> None:
 def _known_id(file: Path) -> str | None:
     """Of an earlier part of this run; None if there was none, or it can't be read."""
     try:
-        return str(json.loads(file.read_text(encoding="utf-8"))["id"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return read_document(file)["id"].text()
+    except (OSError, InputError):
         return None
