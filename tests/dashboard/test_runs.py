@@ -120,6 +120,25 @@ def test_the_state_follows_from_the_lock_and_the_rows(tmp_path, monkeypatch, loc
     assert state_of(tmp_path, done=done, quiet=quiet) == expected
 
 
+@pytest.mark.parametrize(
+    ("status", "host", "quiet", "expected"),
+    [
+        ("finished", "x", 1, State.FINISHED),
+        ("interrupted", "x", 1, State.INTERRUPTED),
+        ("failed", "x", 1, State.FAILED),
+        ("running", "here", RECENT + 1, State.INTERRUPTED),  # it was killed
+        ("running", "elsewhere", RECENT + 1, State.LIVE),
+        ("running", "elsewhere", SILENT + 1, State.SILENT),
+        ([], "here", SILENT + 1, State.FINISHED),  # damaged: the rows decide
+    ],
+)
+def test_the_state_is_what_the_run_wrote(tmp_path, monkeypatch, status, host, quiet, expected):
+    monkeypatch.setattr(state, "is_locked", lambda path: False)
+    monkeypatch.setattr(state.socket, "gethostname", lambda: "here")
+    (tmp_path / "run.json").write_text(json.dumps({"status": status, "host": host}))
+    assert state_of(tmp_path, done=not isinstance(status, str), quiet=quiet) == expected
+
+
 @pytest.mark.skipif(not state.LOCKS.exists(), reason="needs Linux")
 def test_a_lock_is_seen_without_taking_it(tmp_path):
     path = tmp_path / ".lock"

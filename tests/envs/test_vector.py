@@ -220,7 +220,7 @@ class Broken(Counting):
         return observation, self.wrong, *ends
 
 
-@pytest.mark.parametrize("reward", [np.nan, np.inf, 1e300, None, "much", np.zeros(1), [1.0]])
+@pytest.mark.parametrize("reward", [np.nan, np.inf, 1e300, None, "much", "1", np.zeros(1), [1.0]])
 def test_bad_reward(reward: Any) -> None:
     envs = Environments(Broken, env_kwargs={"reward": reward})
     envs.reset()
@@ -250,6 +250,65 @@ def test_bad_observation(observation: Any, words: str) -> None:
     envs = Environments(Broken, env_kwargs={"observation": observation})
     envs.reset()
     with pytest.raises(BrokenEnvironmentError, match=words):
+        envs.step({"action": np.array([0])})
+
+
+@pytest.mark.parametrize("flag", [None, "False", "", 2, np.nan, np.zeros(2, bool), [True]])
+def test_bad_flags(flag: Any) -> None:
+    class Flagged(Counting):
+        def step(self, action: Any) -> Any:
+            observation, reward, _, truncated, info = super().step(action)
+            return observation, reward, flag, truncated, info
+
+    envs = Environments(Flagged)
+    envs.reset()
+    with pytest.raises(BrokenEnvironmentError, match="environment 0 returned terminated=.*, which must be a bool"):
+        envs.step({"action": np.array([0])})
+
+
+class Tensor:
+    """A tensor on a device, with PyTorch's methods."""
+
+    def __init__(self, array: np.ndarray, where: str = "cuda") -> None:
+        self.array, self.where = array, where
+
+    def detach(self) -> Any:
+        return self
+
+    def cpu(self) -> Any:
+        return Tensor(self.array, "cpu")
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        if self.where == "cuda":
+            raise TypeError("can't convert cuda:0 device type tensor to numpy")
+        return self.array
+
+
+class OnlyDLPack:
+    """An array that can only be exchanged."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        return self.array.__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> Any:
+        return self.array.__dlpack_device__()
+
+
+@pytest.mark.parametrize("kind", [Tensor, OnlyDLPack, np.ndarray.tolist])
+def test_arrays_of_other_packages_are_converted(kind: Any) -> None:
+    envs = Environments(Broken, env_kwargs={"observation": kind(np.array([3.0, 4.0]))})
+    envs.reset()
+    assert envs.step({"action": np.array([0])}).observation["vector"].tolist() == [[3, 4]]
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, [None, 1.0]])
+def test_what_is_no_array_is_refused(value: Any) -> None:
+    envs = Environments(Broken, env_kwargs={"observation": value})
+    envs.reset()
+    with pytest.raises(BrokenEnvironmentError, match=r"observation 'vector' is a .*: return a NumPy array"):
         envs.step({"action": np.array([0])})
 
 

@@ -129,6 +129,8 @@ def test_the_page_names_machine_and_versions(tmp_path):
     text = page(folder).text
     assert "reverie1.2.3" in text
     assert "TPU <9>" in text
+    (folder / "run.json").write_text(json.dumps({"machine": {"devices": ["H100", "H100"]}, "host": "x"}))
+    assert "devicesH100, H100" in page(folder).text
 
 
 @pytest.mark.parametrize("value", [1e17, -1e300, 1e300, 5e-324, 1e308, 10**400, float("nan"), float("inf"), "x", None])

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from reverie.cli import _command
+from reverie.cli.parsing import parse
 from reverie.config import Config, RunConfig
 from reverie.envs import make_env
 from reverie.envs.make import MissingDependencyError
@@ -66,13 +66,13 @@ def test_a_suite_sets_train_ratio_steps_and_environments():
     ],
 )
 def test_flags_override_the_suites_settings(arguments, expected):
-    assert chosen(_command(["train", *arguments]).config) == expected
+    assert chosen(parse(["train", *arguments]).config) == expected
 
 
 def test_help_shows_the_suites_settings(capsys):
     with pytest.raises(SystemExit):
-        _command(["train", "dmc/walker_walk", "--help"])
-    assert "(default: 1024)" in " ".join(capsys.readouterr().out.split())
+        parse(["train", "dmc/walker_walk", "--help"])
+    assert "(default: 1024.0; at least 0)" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_missing_package_is_named_with_the_extra(monkeypatch):

@@ -29,6 +29,9 @@ EnvLike = str | Callable[..., Any] | gym.Env[Any, Any] | JaxEnv | Any
 """A name, a factory, or an environment of Gymnasium, dm_env or Gym, or written in JAX."""
 
 
+SHOWN = 10  # functions and classes of a module listed in an error
+
+
 class UnknownEnvironmentError(InputError):
     """No environment has this name; the message suggests the closest ones."""
 
@@ -91,6 +94,9 @@ def make_env(env: EnvLike, **kwargs: Any) -> gym.Env[Any, Any]:
         raise NotAnEnvironmentError(
             f"{env!r} returned a {type(made).__module__}.{type(made).__name__}, which is not an environment: {do}."
         )
+    for space in ("observation_space", "action_space"):
+        if getattr(adapted, space, None) is None:
+            raise NotAnEnvironmentError(f"{env!r} returned an environment without {space}: set it in __init__.")
     return adapted
 
 
@@ -209,12 +215,13 @@ def _make_named(name: str, kwargs: dict[str, Any], registered: Callable[..., Any
     module = _import(module_name) if module_name else None
     factory = getattr(module, attribute, None)
     if callable(factory):
+        _check_factory(name, module_name, factory, kwargs)
         return factory(**kwargs)
     if not _is_registered(attribute):
         raise UnknownEnvironmentError(
-            f"There is no environment {name!r}{_suggestion(attribute, module)}: give the id of a registered "
+            f"There is no environment {name!r}{_suggestion(attribute, module)}: use the id of a registered "
             "Gymnasium environment, 'package:Name-v0' to import the package that registers it, or "
-            "'module:factory'."
+            f"'module:factory'.{_factories(module)}"
         )
     fast_drawing = kwargs.pop("fast_drawing", None)
     with warnings.catch_warnings():
@@ -227,7 +234,35 @@ def _make_named(name: str, kwargs: dict[str, Any], registered: Callable[..., Any
     return env
 
 
+def _check_factory(name: str, module_name: str, factory: Callable[..., Any], kwargs: dict[str, Any]) -> None:
+    """Refuse a function that can't create environments or can't be called like this, before it is called."""
+    if module_name.partition(".")[0] in sys.stdlib_module_names or inspect.isbuiltin(factory):
+        raise NotAnEnvironmentError(
+            f"{name!r} is a function of Python or of a compiled library and was not called: name a function or class "
+            "of your own that returns an environment, as 'module:factory'."
+        )
+    try:
+        inspect.signature(factory).bind(**kwargs)
+    except TypeError as error:
+        given = f"with {', '.join(kwargs)}" if kwargs else "without arguments"
+        raise NotAnEnvironmentError(f"'{name}' can't be called {given} to make an environment ({error}).") from error
+    except ValueError:  # some functions written in C have no signature
+        pass
+
+
+def _factories(module: ModuleType | None) -> str:
+    """A sentence that lists the functions and classes of a module, its own ones first."""
+    if module is None:
+        return ""
+    public = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
+    own = sorted(public, key=lambda name: getattr(getattr(module, name), "__module__", None) != module.__name__)
+    shown = ", ".join(own[:SHOWN]) + (", …" if len(own) > SHOWN else "")
+    return f" {module.__name__!r} defines {shown}." if own else f" {module.__name__!r} defines no functions or classes."
+
+
 def _import(module_name: str) -> ModuleType:
+    if module_name.startswith("."):
+        raise UnknownEnvironmentError(f"'{module_name}' is a relative import; give the module's full name.")
     try:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -252,10 +287,10 @@ def _is_registered(name: str) -> bool:
 
 
 def _suggestion(name: str, module: ModuleType | None) -> str:
-    """A suggestion of the closest ids and of the closest names in the module."""
+    """A suggestion of the closest ids and of the closest functions and classes in the module."""
     shown = {id_.lower(): id_ for id_ in gym.registry}
     if module is not None:
-        shown |= {key.lower(): f"{module.__name__}:{key}" for key in vars(module)}
+        shown |= {key.lower(): f"{module.__name__}:{key}" for key, value in vars(module).items() if callable(value)}
     close = [repr(shown[match]) for match in difflib.get_close_matches(name.lower(), shown, n=2)]
     return f" (did you mean {' or '.join(close)}?)" if close else ""
 

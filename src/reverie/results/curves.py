@@ -133,5 +133,5 @@ def _no_data(runs: Sequence[Run], metric: str) -> str:
     where = ", ".join(shlex.quote(str(run.path)) for run in runs)
     if metric == EPISODE_RETURN:
         return f"No episode has ended yet in {where}."
-    names = sorted({name for run in runs for row in run.rows for name in row} - {"step"})
+    names = sorted({name for run in runs for row in run.rows for name in row} - {"step", "time"})
     return f"There is no {metric!r} in {where}; there are {', '.join(names) or 'no metrics at all'}."

@@ -23,23 +23,28 @@ def duration(run: Run) -> float | None:
 
 
 def recorded(run: Run) -> dict[str, str]:
-    """What the newest checkpoint says of the machine and of the versions of packages, by name."""
-    for meta in _manifests(run.path):
+    """The machine and the versions of packages, by name: those of the newest process that trained here."""
+    for data in _sources(run.path):
         found = dict[str, str]()
         for part in ("machine", "versions"):
-            values = meta.get(part)
+            values = data.get(part)
             if isinstance(values, dict):
-                found |= {str(name): str(value) for name, value in values.items() if value is not None}
-            elif values is not None:
-                found[part] = str(values)
-        return found
+                found |= {name: _shown(value) for name, value in values.items() if value is not None}
+        if found:
+            return found
     return {}
 
 
-def _manifests(folder: Path) -> Iterator[dict[str, Any]]:
-    """The metadata of the checkpoints, the newest first, without those that can't be read."""
-    for path in sorted(folder.glob("checkpoints/*.json"), reverse=True):
+def _shown(value: Any) -> str:
+    return ", ".join(str(x) for x in value) if isinstance(value, list) else str(value)
+
+
+def _sources(folder: Path) -> Iterator[dict[str, Any]]:
+    """Where runs write it: `run.json`, and in earlier versions the manifests of checkpoints, the newest first."""
+    manifests = sorted(folder.glob("checkpoints/*.json"), reverse=True)
+    for path, part in [(folder / "run.json", None), *((path, "meta") for path in manifests)]:
         try:
-            yield read_document(path)["meta"].settings()
+            data = read_document(path)
+            yield (data if part is None else data[part]).settings()
         except (InputError, OSError):
             continue

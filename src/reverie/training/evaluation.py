@@ -1,28 +1,37 @@
-"""Evaluation: episodes with a fixed policy. May import: `agent`, `dreams`, `envs`."""
+"""Evaluation: whole episodes with a fixed policy. May import: `agent`, `envs`, `filming`."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import numpy as np
 from gymnasium.vector import VectorEnv
 
 from reverie.agent import Agent, initial_carry, keep_rows, policy_step
-from reverie.dreams.video import Video, frame_rate
 from reverie.envs import AnyEnvironments, exists, open_environments
+from reverie.envs.make import EnvLike
 from reverie.errors import InputError
 from reverie.learner import compute_dtype
+from reverie.training.filming import Film, filming
+
+MAX_STEPS = 100_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
-    """Returns and lengths of finished episodes."""
+    """Returns and lengths of the episodes that were played.
+
+    Attributes:
+        returns: the sum of rewards of each episode.
+        lengths: decisions in each episode.
+        cut_off: episodes among these that had not ended after `max_steps` decisions.
+    """
 
     returns: tuple[float, ...]
     lengths: tuple[int, ...]
+    cut_off: int = 0
 
     @property
     def mean(self) -> float:
@@ -36,53 +45,66 @@ class Evaluation:
 
     @property
     def mean_length(self) -> float:
+        """Mean length."""
         return float(np.mean(self.lengths))
 
     def __str__(self) -> str:
-        low, high = min(self.returns), max(self.returns)
+        low, high, count = min(self.returns), max(self.returns), len(self.returns)
+        cut = f"; {self.cut_off} of them had not ended after {max(self.lengths):,} steps" if self.cut_off else ""
         return (
-            f"return {self.mean:.2f} ± {self.std:.2f} over {len(self.returns)} episodes "
-            f"(from {low:.2f} to {high:.2f}), length {self.mean_length:.1f}"
+            f"return {self.mean:.2f} ± {self.std:.2f} over {count} episode{'' if count == 1 else 's'} "
+            f"(from {low:.2f} to {high:.2f}), length {self.mean_length:.1f}{cut}"
         )
+
+    def __repr__(self) -> str:
+        return f"<Evaluation: {self}>"
 
 
 def evaluate(
     agent: Agent,
-    env: Any,
+    env: EnvLike,
     *,
     episodes: int = 20,
     seed: int = 1000,
     deterministic: bool = False,
     envs: int = 4,
+    mode: Literal["serial", "parallel", "vector"] | None = None,
+    max_steps: int = MAX_STEPS,
     video: str | Path | None = None,
     video_episodes: int = 1,
 ) -> Evaluation:
-    """Play whole episodes and report what they brought; nothing is learned.
+    """Play whole episodes and return their returns and lengths; nothing is learned.
 
     Args:
-        agent: who plays.
-        env: as for `train`; an environment that is passed in is closed at the end.
+        agent: the agent that plays.
+        env: as for `train`; an instance is closed at the end.
         episodes: how many, spread evenly over the environments so that short ones don't count more often.
-        seed: of the environments and of the policy's samples.
-        deterministic: play the most likely actions. The paper's numbers are of sampled ones.
-        envs: environments side by side.
-        video: where to write a film (.mp4 or .gif); needs the extra `video`.
+        seed: for the environments and for the policy's samples.
+        deterministic: play the most likely actions. The paper's results are for sampled ones.
+        envs: vectorized environments to play in.
+        mode: how they are stepped, as `env.mode` of the config: "serial", "parallel" or "vector"; by default the
+            vector environment if the agent was trained in one, else "serial".
+        max_steps: decisions after which an episode counts as it is. Its environment plays no further ones, so a task
+            without an end is evaluated too; the result says how many episodes were cut off.
+        video: where to write a video (.mp4 or .gif); needs the extra 'video'.
         video_episodes: how many episodes to film, one after another.
 
     Raises:
-        InputError: the environment's spaces are not the agent's.
+        InputError: an argument is out of range, or the environment's spaces are not the agent's.
     """
-    if episodes < 1:
-        raise InputError(f"episodes must be at least 1, got {episodes}.")
+    for name, value in (("episodes", episodes), ("envs", envs), ("max_steps", max_steps)):
+        if value < 1:
+            raise InputError(f"{name} must be at least 1, got {value}.")
     if video is not None and not 1 <= video_episodes <= episodes:
         raise InputError(f"video_episodes must be between 1 and the {episodes} episodes, got {video_episodes}.")
     # The first environment is filmed, so it must play that many.
-    count = 1 if exists(env) else min(envs, episodes // video_episodes if video is not None else episodes)
+    count = 1 if exists(env) else min(envs, episodes if video is None else episodes // video_episodes)
     kwargs = {"render_mode": "rgb_array"} if video is not None and not exists(env) else None
     if isinstance(env, VectorEnv):
         count = env.num_envs
     settings = agent.config.env
-    mode: Literal["serial", "vector"] = "vector" if settings.mode == "vector" and not exists(env) else "serial"
+    if mode is None:
+        mode = "vector" if settings.mode == "vector" and not exists(env) else "serial"
     with open_environments(
         env,
         count,
@@ -98,10 +120,16 @@ def evaluate(
                 f"The agent was trained for {agent.spaces.observation_space} and {agent.spaces.action_space}, but the "
                 f"environment has {environments.spaces.observation_space} and {environments.spaces.action_space}."
             )
-        with _filming(environments, video, video_episodes) as film:
-            result = play(agent, environments, episodes, seed, deterministic=deterministic, film=film)
-    assert result is not None  # nobody stopped it
+        with filming(environments, None if video is None else Path(video), video_episodes) as film:
+            result = play(
+                agent, environments, episodes, seed, deterministic=deterministic, max_steps=max_steps, film=film
+            )
+    assert result is not None  # nothing stops it
     return result
+
+
+def _never() -> bool:
+    return False
 
 
 def play(
@@ -111,13 +139,18 @@ def play(
     seed: int,
     *,
     deterministic: bool = False,
-    film: "Film | None" = None,
-    stopped: Callable[[], bool] = lambda: False,
+    max_steps: int = MAX_STEPS,
+    film: Film | None = None,
+    stopped: Callable[[], bool] = _never,
 ) -> Evaluation | None:
-    """Episodes, spread evenly over environments that are seeded anew; None if it is stopped before all are played."""
+    """Play episodes, spread evenly over environments that are seeded first.
+
+    Returns:
+        The finished episodes and those that reached `max_steps`; None if `stopped` returned True before the end.
+    """
     count = environments.num_envs
     wanted = np.array([episodes // count + (i < episodes % count) for i in range(count)])
-    finished = np.zeros(count, int)
+    finished, cut_off = np.zeros(count, int), 0
     returns, lengths = np.zeros(count), np.zeros(count, int)
     result: list[tuple[float, int]] = []
     step, carry = environments.reset(seed=[seed]), initial_carry(agent.networks, count, jax.random.key(seed))
@@ -128,40 +161,23 @@ def play(
         ready = environments.ready
         if film is not None and finished[0] < film.episodes and ready[0]:
             film.take()
+        # Act: infer the latent state and sample an action, or take its mode (section 5, acting).
         before = carry
         carry = policy_step(
             agent.networks, step.observation, step.is_first, carry, dtype=dtype, deterministic=deterministic
         )
         carry = carry if ready.all() else keep_rows(ready, carry, before)
         step = environments.step(jax.device_get(carry.action))
+        # Count rewards and decisions; an episode that is not wanted any more does not count.
         new = environments.ready
         returns, lengths = returns + np.where(new, step.reward, 0), lengths + (new & ~step.is_first)
-        for index in np.flatnonzero(new & step.is_last):
+        endless = new & ~step.is_last & (lengths >= max_steps) & (finished < wanted)
+        for index in np.flatnonzero((new & step.is_last) | endless):
             if film is not None and index == 0 and finished[0] == film.episodes - 1:
                 film.take()  # the end of the last episode; those of others are taken before they are reset
             if finished[index] < wanted[index]:
                 result.append((float(returns[index]), int(lengths[index])))
-            finished[index] += 1
+            finished[index] = wanted[index] if endless[index] else finished[index] + 1
             returns[index], lengths[index] = 0, 0
-    return Evaluation(tuple(r for r, _ in result), tuple(n for _, n in result))
-
-
-class Film:
-    """Films the first episodes of the first environment."""
-
-    def __init__(self, environments: AnyEnvironments, video: Video, episodes: int):
-        self._environments, self._video, self.episodes = environments, video, episodes
-
-    def take(self) -> None:
-        """Add a frame of what the environment looks like now."""
-        self._video.add(self._environments.render_frame(0))
-
-
-@contextmanager
-def _filming(environments: AnyEnvironments, path: str | Path | None, episodes: int) -> Iterator[Film | None]:
-    """A film that is written while it is in use, at the environment's own frame rate; None without a path."""
-    if path is None:
-        yield None
-        return
-    with Video(Path(path), frame_rate(environments.render_fps)) as video:
-        yield Film(environments, video, episodes)
+        cut_off += int(endless.sum())
+    return Evaluation(tuple(r for r, _ in result), tuple(n for _, n in result), cut_off)

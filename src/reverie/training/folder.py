@@ -1,6 +1,7 @@
 """A run's folder: what it is a run of, and its checkpoints. May import: `agent` and below, `replay`, `storage`.
 
 agent.json           format, spaces, config and the environment's name
+config.yaml          the config again, to start another run with: reverie train ENV --config config.yaml
 checkpoints/         see `reverie.storage.store`; counted by environment steps plus updates, which grows with either
     networks, learner    all that an update changes
     loop                 what the loop carries from step to step
@@ -71,6 +72,7 @@ class RunFolder:
         self._lock = _lock(self.path / ".lock")
         try:
             write_text(file, json.dumps({**agent.description(), "env": env}, indent=2))
+            agent.config.to_file(self.path / "config.yaml")
         except BaseException:
             self._lock.close()
             raise

@@ -214,7 +214,7 @@ function add(run, line) {
   if (row === null || typeof row !== "object" || typeof row.step !== "number") return;
   for (const name in row) {
     const value = row[name];
-    if (name === "step" || typeof value !== "number" || !(Math.abs(value) <= 1e300)) continue;
+    if (name === "step" || name === "time" || typeof value !== "number" || !(Math.abs(value) <= 1e300)) continue;
     let points = run.metrics.get(name);
     if (!points) run.metrics.set(name, (points = new Points()));
     points.push(row.step, inUnit(name, value));
