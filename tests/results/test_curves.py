@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from reverie import cli
 from reverie.config import Config, config_to_dict
 from reverie.results import Run, curves, find_runs, plot, read_metrics, table
 
@@ -207,3 +208,11 @@ def test_a_plot_is_a_picture_and_its_numbers(tmp_path):
 def test_reading_results_needs_no_jax():
     code = "import reverie.results, sys; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_error_never_commands_the_terminal(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["plot", str(tmp_path / "evil\x1b]0;title\x07")])
+    printed = capsys.readouterr().err
+    assert r"evil\x1b]0;title\x07" in printed
+    assert printed.replace("\n", "").isprintable()

@@ -32,6 +32,7 @@ class Eval:
     def __call__(self) -> None:
         from reverie.agent import Agent, read_description
         from reverie.compiling import use_cache
+        from reverie.results import printable
         from reverie.training import evaluate
 
         use_cache()
@@ -48,6 +49,6 @@ class Eval:
             video=self.video,
             video_episodes=self.video_episodes,
         )
-        print(f"{env}: {result}")
+        print(f"{printable(env)}: {result}")
         if self.video:
             print(f"The video is in '{self.video}'.")

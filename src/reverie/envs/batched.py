@@ -154,7 +154,7 @@ class VectorEnvironments:
         """Does nothing: a VectorEnv is never restarted."""
 
     @property
-    def render_fps(self) -> Any:
+    def render_fps(self) -> object:
         """The frame rate in the metadata of the environments, unchecked."""
         return self._env.metadata.get("render_fps")
 

@@ -232,7 +232,7 @@ class Environments:
         self._cancelled.set()
 
     @property
-    def render_fps(self) -> Any:
+    def render_fps(self) -> object:
         """The frame rate in the metadata of the environments, unchecked."""
         return self._workers.render_fps
 

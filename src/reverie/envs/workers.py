@@ -34,7 +34,7 @@ class Workers(Protocol):
 
     spaces: Spaces
     render_mode: str | None
-    render_fps: Any  # what the environment's metadata say, unchecked
+    render_fps: object  # what the environment's metadata say, unchecked
 
     def start(self, index: int, command: str, argument: Any) -> None:
         """Start a "reset" (with a seed or None), a "step" (with an action) or a "render"."""
