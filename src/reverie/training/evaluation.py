@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from reverie.agent import Agent, initial_carry, keep_rows, policy_step
+from reverie.compiling import use_cache
 from reverie.envs import AnyEnvironments, exists, open_environments
 from reverie.envs.make import EnvLike
 from reverie.errors import InputError
@@ -74,6 +75,8 @@ def evaluate(
 ) -> Evaluation:
     """Play whole episodes and return their returns and lengths; nothing is learned.
 
+    Compiled programs are cached on disk, see `reverie.compiling.use_cache`.
+
     Args:
         agent: the agent that plays.
         env: as for `train`; an instance is closed at the end.
@@ -93,6 +96,7 @@ def evaluate(
     for name, value in (("episodes", episodes), ("envs", envs), ("max_steps", max_steps)):
         if value < 1:
             raise InputError(f"{name} must be at least 1, got {value}.")
+    use_cache()
     count = 1 if exists(env) else min(envs, episodes)
     kwargs = {"render_mode": "rgb_array"} if video and not exists(env) else None
     if isinstance(env, VectorEnv):
