@@ -36,7 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         if (sentence := explained(error)) is None:
             raise
-        print(f"Error: {sentence}", file=sys.stderr)
+        from reverie.results import printable  # its names may come from files
+
+        lines = "\n".join(map(printable, sentence.split("\n")))
+        print(f"Error: {lines}", file=sys.stderr)
         sys.exit(status)
 
 

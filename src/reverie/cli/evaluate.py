@@ -32,11 +32,14 @@ class Eval:
     deterministic: bool = False
     """Play the most likely actions instead of sampling them."""
     video: Path | None = None
-    """File to which the first episode is recorded: .mp4 or .gif."""
+    """File to which the first episodes are recorded: .mp4 or .gif."""
+    video_episodes: Annotated[int, Bound(1)] = 1
+    """Number of episodes to record."""
 
     def __call__(self) -> None:
         from reverie.agent import Agent, read_description
         from reverie.compiling import use_cache
+        from reverie.results import printable
         from reverie.training import evaluate
 
         use_cache()
@@ -54,7 +57,8 @@ class Eval:
             mode=self.mode,
             max_steps=self.max_steps,
             video=self.video,
+            video_episodes=self.video_episodes,
         )
-        print(f"{env}: {result}")
+        print(f"{printable(env)}: {result}")
         if self.video:
             print(f"The video is in '{self.video}'.")
