@@ -64,6 +64,22 @@ def test_another_environment_is_refused(agent):
         reverie.evaluate(agent, "CartPole-v1", episodes=1)
 
 
+class Endless(Uneven):
+    def step(self, action):
+        return np.zeros(1, np.float32), 1.0, False, False, {}
+
+
+def test_a_task_without_an_end_is_cut_off_which_is_said(agent):
+    result = reverie.evaluate(agent, Endless, episodes=4, envs=2, max_steps=15)
+    assert result.lengths == (15, 15)  # one for each environment, which then has no further ones
+    assert result.cut_off == 2
+    assert "2 of them had not ended after 15 steps" in str(result)
+    assert repr(result) == f"<Evaluation: {result}>"
+    mixed = reverie.evaluate(agent, Uneven, episodes=4, envs=2, max_steps=15)
+    assert sorted(mixed.lengths) == [2, 2, 15]
+    assert mixed.cut_off == 1
+
+
 class Filmed(Uneven):
     """Every episode has 2 steps, and its picture is the step."""
 

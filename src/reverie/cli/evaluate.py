@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -22,6 +22,13 @@ class Eval:
     """The environment to play in. By default the one in which the agent was trained."""
     seed: Annotated[int, Bound(0, 2**31 - 1)] = 1000
     """Seed of the environments and of the policy's samples."""
+    envs: Annotated[int, Bound(1, 65536)] = 4
+    """Number of vectorized environments to play in."""
+    mode: Literal["serial", "parallel", "vector"] | None = None
+    """How they are stepped: one after the other, in parallel worker processes, or by a gymnasium VectorEnv. By default
+    serial, or vector if the agent was trained so."""
+    max_steps: Annotated[int, Bound(1)] = 100_000
+    """Environment steps after which an episode that has not ended counts as it is."""
     deterministic: bool = False
     """Play the most likely actions instead of sampling them."""
     video: Path | None = None
@@ -46,6 +53,9 @@ class Eval:
             episodes=self.episodes,
             seed=self.seed,
             deterministic=self.deterministic,
+            envs=self.envs,
+            mode=self.mode,
+            max_steps=self.max_steps,
             video=self.video,
             video_episodes=self.video_episodes,
         )

@@ -100,7 +100,7 @@ def _states(
     def step(latent: Latent, inputs: tuple[Any, ...]) -> tuple[Latent, Latent]:
         embedding, action, keep, seen, uniform = inputs
         latent = jax.tree.map(lambda x: x * keep.reshape((-1,) + (1,) * (x.ndim - 1)).astype(x.dtype), latent)
-        deter = rssm.sequence(latent, action)
+        deter = rssm.next_deter(latent, action)
         prior, posterior = rssm.prior(deter), rssm.posterior(deter, embedding)
         belief = Categorical(jnp.where(seen[:, None, None], posterior.logits, prior.logits), rssm.unimix)
         sample = belief.mode() if uniform is None else belief.pick(uniform)

@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from reverie.agent import Agent, initial_carry, keep_rows, policy_step
+from reverie.compiling import use_cache
 from reverie.envs import AnyEnvironments, exists, open_environments
 from reverie.envs.make import EnvLike
 from reverie.errors import InputError
@@ -75,6 +76,8 @@ def evaluate(
 ) -> Evaluation:
     """Play whole episodes and return their returns and lengths; nothing is learned.
 
+    Compiled programs are cached on disk, see `reverie.compiling.use_cache`.
+
     Args:
         agent: the agent that plays.
         env: as for `train`; an instance is closed at the end.
@@ -95,6 +98,7 @@ def evaluate(
     for name, value in (("episodes", episodes), ("envs", envs), ("max_steps", max_steps)):
         if value < 1:
             raise InputError(f"{name} must be at least 1, got {value}.")
+    use_cache()
     if video is not None and not 1 <= video_episodes <= episodes:
         raise InputError(f"video_episodes must be between 1 and the {episodes} episodes, got {video_episodes}.")
     # The first environment is filmed, so it must play that many.
