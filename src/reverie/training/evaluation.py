@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from reverie.agent import Agent, initial_carry, keep_rows, policy_step
-from reverie.envs import AnyEnvironments, exists, open_environments
+from reverie.envs import AnyEnvironments, exists, open_environments, settings_of
 from reverie.envs.make import EnvLike
 from reverie.errors import InputError
 from reverie.learner import compute_dtype
@@ -94,7 +94,11 @@ def evaluate(
         if value < 1:
             raise InputError(f"{name} must be at least 1, got {value}.")
     count = 1 if exists(env) else min(envs, episodes)
-    kwargs = {"render_mode": "rgb_array"} if video and not exists(env) else None
+    given = settings_of(agent.config.env)
+    if video:
+        given["env_kwargs"]["render_mode"] = "rgb_array"
+    if exists(env):
+        given["env_kwargs"] = {}
     if isinstance(env, VectorEnv):
         count = env.num_envs
     settings = agent.config.env
@@ -105,12 +109,9 @@ def evaluate(
         count,
         mode=mode,
         seed=seed,
-        keys=settings.keys,
-        time_limit=settings.time_limit,
-        action_repeat=settings.action_repeat,
-        env_kwargs=kwargs,
+        **given,
     ) as environments:
-        if environments.spaces != agent.spaces:
+        if not agent.spaces.fits(environments.spaces):
             raise InputError(
                 f"The agent was trained for {agent.spaces.observation_space} and {agent.spaces.action_space}, but the "
                 f"environment has {environments.spaces.observation_space} and {environments.spaces.action_space}."
