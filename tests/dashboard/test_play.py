@@ -1,4 +1,4 @@
-"""Dreams played over a WebSocket, on a real run."""
+"""Dreams played over a WebSocket, in a real run."""
 
 import base64
 
@@ -34,6 +34,7 @@ def socket(trained):
 def test_a_run_is_opened_with_moments_to_begin_from(socket):
     opened = ask(socket, do="open", run="nested/pixels")
     assert opened["env_steps"] == 60
+    assert opened["damaged"] == []
     assert opened["observations"] == {"image": {"kind": "image", "shape": [64, 64, 3]}}
     assert opened["actions"] == {"action": {"kind": "classes", "shape": [], "classes": 3, "counts": None}}
     image = opened["moments"][0]["observation"]["image"]
@@ -64,15 +65,15 @@ def test_a_dream_is_steered_rewound_and_branched(socket):
     [
         ({"do": "open", "run": "../.."}, "not in the folder"),
         ({"do": "open", "run": "nested"}, "There is no run 'nested' here."),
-        ({"do": "begin", "moment": 99, "seed": 0}, "moments 0 to 11, got 99"),
+        ({"do": "begin", "moment": 99, "seed": 0}, "moment must be in 0 to 11, got 99"),
         ({"do": "begin", "moment": 0, "seed": -1}, "The seed must be between"),
-        ({"do": "begin", "moment": 0, "seed": "0"}, "not one that the dashboard knows"),
-        ({"do": "step", "action": {"action": 3}}, "classes 0 to 2, got 3"),
+        ({"do": "begin", "moment": 0, "seed": "0"}, "does not know this request"),
+        ({"do": "step", "action": {"action": 3}}, "must be in 0 to 2, got 3"),
         ({"do": "step", "action": {"action": [1]}}, "integers of shape (), got [1]"),
-        ({"do": "step"}, "not one that the dashboard knows"),
-        ({"do": "go", "state": -1}, "states 0 to"),
-        ({"do": "fly"}, "not one that the dashboard knows"),
-        ([], "not one that the dashboard knows"),
+        ({"do": "step"}, "does not know this request"),
+        ({"do": "go", "state": -1}, "The state must be in 0 to"),
+        ({"do": "fly"}, "does not know this request"),
+        ([], "does not know this request"),
     ],
 )
 def test_what_cannot_be_done_is_said_and_the_dream_goes_on(socket, request_, problem):
@@ -96,7 +97,7 @@ def test_what_is_no_request_is_refused(socket):
 def test_without_a_run_there_is_no_dream(trained):
     with connect(trained) as socket:
         assert ask(socket, do="begin", moment=0, seed=0)["message"] == "Open a run first."
-        assert ask(socket, do="policy")["message"] == "Begin a dream first."
+        assert ask(socket, do="policy")["message"] == "Start a dream first."
 
 
 def test_a_run_without_a_checkpoint_says_so(written):
@@ -120,7 +121,7 @@ def test_there_are_not_more_sessions_than_allowed(trained):
                 with pytest.raises(WebSocketDisconnect) as closed:
                     second.receive_json()
                 assert closed.value.code == play.FULL
-                assert "1 dreams are being played already" in closed.value.reason
+                assert "Already 1 dream is being played" in closed.value.reason
 
 
 def test_an_idle_session_ends(trained):

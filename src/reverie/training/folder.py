@@ -72,7 +72,7 @@ class RunFolder:
         self._lock = _lock(self.path / ".lock")
         try:
             write_text(file, json.dumps({**agent.description(), "env": env}, indent=2))
-            agent.config.to_file(self.path / "config.yaml")
+            write_text(self.path / "config.yaml", agent.config.to_yaml())
         except BaseException:
             self._lock.close()
             raise

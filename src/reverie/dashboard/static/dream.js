@@ -1,19 +1,19 @@
-// Playing a dream: the connection, the states that were reached, and what is shown of them.
+// Playing a dream: the connection, the states reached so far, and how they are shown.
 
 import { Controls } from "./controls.js";
 import { $, el, paint, short, speak, svg } from "./dom.js";
 import { beside, drawTree } from "./tree.js";
 
 const WINDOW = 60; // steps that the small curves show
-const MOST_ASKED = 8; // wishes that wait in line
-const MOST = 24; // entries of a vector that have a curve
+const MOST_ASKED = 8; // requests that wait in line
+const MOST = 24; // entries of observations that have a curve
 
 export class DreamView {
   constructor() {
     this.states = new Map();
     this.playing = false;
-    this.waiting = []; // resolvers of requests that are under way
-    this.line = Promise.resolve(); // what a person asked for is done in order
+    this.waiting = []; // resolvers of requests under way
+    this.line = Promise.resolve(); // requests are met in order
     this.asked = 0;
     $("dream-open").addEventListener("click", () => this.open($("dream-run").value));
     $("dream-run").addEventListener("change", () => this.open($("dream-run").value));
@@ -52,7 +52,7 @@ export class DreamView {
     socket.addEventListener("message", (event) => this.waiting.shift()?.resolve(JSON.parse(event.data)));
     socket.addEventListener("close", (event) => {
       if (this.socket !== socket) return;
-      const reason = event.reason || "The connection to the dashboard ended; open the checkpoint again.";
+      const reason = event.reason || "The connection to the dashboard closed; open the checkpoint again.";
       this.waiting.splice(0).forEach(({ reject }) => reject(new Error(reason)));
       this.pause();
       this.status(reason);
@@ -79,7 +79,7 @@ export class DreamView {
     $("dream-status").textContent = text;
   }
 
-  /** Do something that may fail, after what was asked before; what went wrong is said in a sentence. */
+  /** Do something that may fail, after what was asked before; an error shows as a sentence. */
   by(action) {
     if (this.asked >= MOST_ASKED) return Promise.resolve(false); // keys repeat faster than a slow model dreams
     this.asked += 1;
@@ -98,26 +98,41 @@ export class DreamView {
     }
   }
 
-  // What a person can do.
+  // What people can do.
 
   open(run) {
     this.wanted = run;
     this.pause();
-    if (!run) return this.status("There is no run yet.");
+    if (!run) return this.status("There are no runs yet.");
     if ($("dream-run").value !== run) $("dream-run").value = run;
     return this.by(async () => {
-      this.status("Reading the newest checkpoint and waking the model up; the first time takes a while …");
+      const since = performance.now();
+      const tell = () => this.status(`Reading the newest checkpoint and compiling the model: ${Math.round((performance.now() - since) / 1000)} s. The first time takes up to a minute.`);
+      tell();
+      const telling = setInterval(tell, 1000);
       $("player").hidden = true;
-      await this.connect();
-      this.run = await this.request({ do: "open", run });
+      try {
+        await this.connect();
+        this.run = await this.request({ do: "open", run });
+      } finally {
+        clearInterval(telling);
+      }
       this.controls = new Controls($("controls"), this.run.actions, () => this.act());
       this.drawMoments();
       this.drawStage();
       await this.beginNow(0);
       $("player").hidden = false;
       this.show();
-      this.status(`As it was after ${this.run.env_steps.toLocaleString("en")} steps.`);
+      this.status(this.about());
     });
+  }
+
+  /** Which checkpoint is open, and why it is not the newest. */
+  about() {
+    const { env_steps: steps, damaged } = this.run, words = `The agent after ${steps.toLocaleString("en")} environment steps.`;
+    if (!damaged.length) return words;
+    const newer = damaged.length === 1 ? "A newer checkpoint is" : `${damaged.length} newer checkpoints are`;
+    return `${words} ${newer} damaged: ${damaged.join(" ")}`;
   }
 
   begin(moment) {
@@ -125,7 +140,7 @@ export class DreamView {
     this.pause();
     return this.by(async () => {
       await this.beginNow(moment);
-      this.status(`As it was after ${this.run.env_steps.toLocaleString("en")} steps.`);
+      this.status(this.about());
     });
   }
 
@@ -143,18 +158,18 @@ export class DreamView {
     return document.querySelector("input[name=driver]:checked").value;
   }
 
-  /** One step on, whoever acts. */
+  /** One step forward, whoever acts. */
   async step() {
     const driver = this.driver();
     if (driver === "you") this.arrive(await this.request({ do: "step", action: this.controls.held }));
     else this.arrive(await this.request({ do: driver }));
   }
 
-  /** A person's action: from now on it is they who act. */
+  /** A person's action; from now on it is they who act. */
   act() {
     document.querySelector("input[value=you]").checked = true;
     this.allow();
-    if (this.playing) return; // it is held, and done with the next step
+    if (this.playing) return; // it is done with the next step
     this.by(() => this.step());
   }
 
@@ -167,7 +182,7 @@ export class DreamView {
     if (parent !== null) await this.go(parent);
   }
 
-  /** To where the dream has been already, or one step further. */
+  /** To the state that came next before, or one step further. */
   async forward() {
     const child = this.follow.get(this.current.now);
     if (child === undefined) await this.step();
@@ -245,7 +260,7 @@ export class DreamView {
 
   say() {
     const { time, reward, value, cont } = this.current;
-    speak(`Step ${time}: reward ${near(reward)}, value ${near(value)}, goes on with ${Math.round(100 * cont)}%`);
+    speak(`Step ${time}: reward ${near(reward)}, value ${near(value)}, continues with ${Math.round(100 * cont)}%`);
   }
 
   allow() {
@@ -264,7 +279,7 @@ export class DreamView {
   drawMoments() {
     const picture = Object.keys(this.run.observations).find((name) => this.run.observations[name].kind === "image");
     $("moments").replaceChildren(...this.run.moments.map(({ known, observation }, i) => {
-      const words = `${known} ${known === 1 ? "step" : "steps"} known`;
+      const words = `${known} recorded ${known === 1 ? "step" : "steps"} after it`;
       const button = el("button", { type: "button", "aria-pressed": "false", "aria-label": `Moment ${i + 1}, ${words}`, title: words, onclick: () => this.begin(i) });
       if (!picture) button.append(el("span", { class: "words" }, `Moment ${i + 1}`, el("br"), el("small", {}, words)));
       else {
@@ -286,7 +301,7 @@ export class DreamView {
         const root = el("figure", { class: `picture ${kind}` }, el("figcaption", {}, words, note), canvas);
         return { canvas, note, root, words };
       };
-      return { name, dreamed: make("dreamed", "Dreamed"), real: make("real", "Real") };
+      return { name, dreamed: make("dreamed", "Dreamed"), real: make("real", "Recorded") };
     });
     $("pictures").replaceChildren(...this.pictures.flatMap(({ dreamed, real }) => [dreamed.root, real.root]));
     this.vectors = [];
@@ -295,9 +310,9 @@ export class DreamView {
       for (let i = 0; i < size && this.vectors.length < MOST; i++) this.vectors.push(curve(size > 1 ? `${name} ${i}` : name, (at) => at.observation[name][i]));
     }
     const left = features.filter(([, f]) => f.kind !== "image").reduce((sum, [, f]) => sum + f.shape.reduce((a, b) => a * b, 1), 0) - this.vectors.length;
-    const legend = el("p", { class: "legend" }, el("span", {}, "dreamed"), el("span", { class: "real" }, "real"), left > 0 ? el("i", {}, `and ${left} more numbers`) : null);
+    const legend = el("p", { class: "legend" }, el("span", {}, "dreamed"), el("span", { class: "real" }, "recorded"), left > 0 ? el("i", {}, `and ${left} more numbers`) : null);
     $("vectors").replaceChildren(...(this.vectors.length ? [legend] : []), ...this.vectors.map((v) => v.root));
-    this.curves = [["Reward", "reward"], ["Value", "value"], ["Goes on", "cont"]].map(([title, name]) => curve(title, (at) => at[name]));
+    this.curves = [["Reward", "reward"], ["Value", "value"], ["Continues", "cont"]].map(([title, name]) => curve(title, (at) => at[name]));
     $("timeline").replaceChildren(...this.curves.map((c) => c.root));
   }
 
@@ -309,7 +324,7 @@ export class DreamView {
       real.root.classList.toggle("unknown", !truth);
       if (truth) paint(real.canvas, truth.observation[name]);
       real.note.textContent = truth ? (truth.ended ? "the episode ended" : `${short(100 * truth.error[name])}% off`) : "not known";
-      real.canvas.setAttribute("aria-label", truth ? `${real.words}, step ${time}` : "Real: not known after these actions");
+      real.canvas.setAttribute("aria-label", truth ? `${real.words}, step ${time}` : "Recorded: not known after these actions");
     }
   }
 
@@ -325,20 +340,20 @@ export class DreamView {
     const percent = (x) => (x === null ? "–" : `${(100 * x).toFixed(x > 0.995 || x < 0.005 ? 0 : 1)}%`);
     const reading = (title, text, note) => el("div", {}, el("dt", {}, title), el("dd", {}, text, el("small", {}, note)));
     $("readings").replaceChildren(
-      reading("Reward", near(reward), truth ? `really ${near(truth.reward)}` : ""),
+      reading("Reward", near(reward), truth ? `recorded ${near(truth.reward)}` : ""),
       reading("Value", near(value), ""),
-      reading("Goes on", percent(cont), truth ? (truth.ended ? "really ended" : "really did") : ""));
+      reading("Continues", percent(cont), truth ? (truth.ended ? "the episode ended" : "it did") : ""));
   }
 
   branches() {
     const way = new Set(this.way.map((at) => at.now));
     drawTree($("tree"), this.states, this.current.now, way, (number) => { this.pause(); this.by(() => this.go(number)); });
-    const hint = this.states.size > 1 ? "choose a state to go back to it" : "steps grow here; go back and act otherwise to branch off";
+    const hint = this.states.size > 1 ? "click a state to return to it" : "states appear here; go back and act differently to branch off";
     $("branches-hint").textContent = hint;
   }
 }
 
-/** A small moving curve of one number along the way to the present state, dreamed and real. */
+/** A small moving curve of one number along the path to the current state, dreamed and recorded. */
 function curve(title, read) {
   const value = el("b"), dreamed = svg("path", { class: "dreamed-line" }), real = svg("path", { class: "real-line" });
   const picture = svg("svg", { viewBox: "0 0 100 70", preserveAspectRatio: "none", "aria-hidden": "true" }, real, dreamed);
@@ -358,12 +373,12 @@ function curve(title, read) {
   return { root, show };
 }
 
-/** A prediction to three digits: what is smaller than that is none. */
+/** A prediction; what is smaller than its precision shows as 0. */
 function near(x) {
   return short(x !== null && Math.abs(x) < 5e-4 ? 0 : x);
 }
 
 function realOf(at, read, title) {
-  if (title === "Goes on") return at.truth.ended ? 0 : 1;
+  if (title === "Continues") return at.truth.ended ? 0 : 1;
   return read(at.truth) ?? null;
 }
