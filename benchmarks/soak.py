@@ -111,7 +111,7 @@ def _problem(store: Store, count: int) -> str | None:
             checkpoint.read(part)
     except DamagedFileError as error:
         return str(error)
-    held = checkpoint.meta["replay"]["count"] * checkpoint.meta["replay"]["num_envs"]
+    held = sum(checkpoint.meta["replay"]["count"])  # of each environment
     if held < checkpoint.meta["progress"]["env_steps"]:
         return f"{held} records of {checkpoint.meta['progress']['env_steps']} steps"
     return None
