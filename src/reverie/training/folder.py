@@ -86,7 +86,7 @@ class RunFolder:
         }
         if name != env:
             changed["env"] = f"{name} → {env}"
-        if spaces != agent.spaces and "env" not in changed:
+        if not spaces.fits(agent.spaces) and "env" not in changed:
             changed["the environment's spaces"] = "changed"
         if changed:
             listed = "; ".join(f"{setting}: {change}" for setting, change in changed.items())
