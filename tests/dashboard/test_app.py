@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -187,6 +188,15 @@ def test_the_page_and_all_it_needs_are_served(written):
         assert answer.status_code == 404
         assert answer.json()["error"].startswith("There is nothing at")
     assert page.post("/api/runs").status_code == 405
+
+
+def test_every_documented_metric_has_a_title():
+    documented = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+    names = {name for name in re.findall(r"`([a-z_]+(?:/[a-z_]+)*)`(?=.*\|.*\|)", documented) if "/" in name}
+    titles = (STATIC / "metrics.js").read_text()
+    told = {name for name in names if not name.startswith(("time/", "loss/"))}
+    assert len(told) > 15
+    assert [name for name in sorted(told) if f'"{name}":' not in titles] == []
 
 
 def test_another_sites_name_for_this_machine_is_refused(written):

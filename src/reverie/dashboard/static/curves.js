@@ -110,7 +110,7 @@ export class Curves {
         const lines = series.map((one) => ({ ...one, runs: one.runs.filter(measured) })).filter((one) => one.runs.length);
         if (!lines.length) continue;
         present.add(group);
-        if (this.sections.get(group).open) wanted.set(JSON.stringify([name, env]), { name, group, lines, title: env === undefined ? titleOf(name) : `${titleOf(name)} · ${env}` });
+        if (this.sections.get(group).open) wanted.set(JSON.stringify([name, env]), { name, group, lines, title: env === undefined ? titleOf(name) : `${titleOf(name)} · ${env ?? "unknown environment"}` });
       }
     }
     for (const [key, chart] of this.charts) if (!wanted.has(key)) this.charts.delete(key), chart.remove();
