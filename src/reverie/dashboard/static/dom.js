@@ -49,7 +49,7 @@ function trimmed(x, digits) {
   return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
 }
 
-/** Numbers that stand at equal distances, with as many digits as tell them apart. */
+/** Labels of evenly spaced numbers, with enough digits to differ. */
 export function distinct(values) {
   if (values.length < 2) return values.map(short);
   const largest = Math.max(...values.map(Math.abs)), step = Math.abs(values[1] - values[0]);

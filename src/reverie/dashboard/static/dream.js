@@ -2,10 +2,10 @@
 
 import { Controls } from "./controls.js";
 import { $, distinct, el, paint, short, speak, svg } from "./dom.js";
-import { beside, drawTree } from "./tree.js";
+import { neighbor, drawTree } from "./tree.js";
 
 const WINDOW = 60; // steps that the small curves show
-const MOST_ASKED = 8; // requests that wait in line
+const MOST_QUEUED = 8; // requests that wait in line
 const MOST = 24; // entries of observations that have a curve
 
 export class DreamView {
@@ -14,7 +14,7 @@ export class DreamView {
     this.playing = false;
     this.waiting = []; // resolvers of requests under way
     this.line = Promise.resolve(); // requests are met in order
-    this.asked = 0;
+    this.queued = 0;
     $("dream-open").addEventListener("click", () => this.open($("dream-run").value));
     $("dream-run").addEventListener("change", () => this.preview());
     $("play").addEventListener("click", () => (this.playing ? this.pause() : this.start()));
@@ -96,11 +96,11 @@ export class DreamView {
     $("dream-status").textContent = text;
   }
 
-  /** Do something that may fail, after what was asked before; an error shows as a sentence. */
+  /** Do something that may fail, after earlier requests; an error shows as a sentence. */
   by(action) {
-    if (this.asked >= MOST_ASKED) return Promise.resolve(false); // keys repeat faster than a slow model dreams
-    this.asked += 1;
-    this.line = this.line.then(() => this.attempt(action)).finally(() => (this.asked -= 1));
+    if (this.queued >= MOST_QUEUED) return Promise.resolve(false); // keys repeat faster than a slow model dreams
+    this.queued += 1;
+    this.line = this.line.then(() => this.attempt(action)).finally(() => (this.queued -= 1));
     return this.line;
   }
 
@@ -240,14 +240,14 @@ export class DreamView {
     if (event.key === " " && !pressed) this.playing ? this.pause() : this.start();
     else if (event.key === "ArrowLeft" && !arrows) this.by(() => this.back());
     else if (event.key === "ArrowRight" && !arrows) this.by(() => this.forward());
-    else if ((event.key === "ArrowUp" || event.key === "ArrowDown") && !arrows) this.beside(event.key === "ArrowUp" ? -1 : 1);
+    else if ((event.key === "ArrowUp" || event.key === "ArrowDown") && !arrows) this.neighbor(event.key === "ArrowUp" ? -1 : 1);
     else if (event.key === "Home" && !arrows) this.by(() => this.go(0));
     else done = /^[1-9]$/.test(event.key) && this.controls.press(Number(event.key));
     if (done) event.preventDefault();
   }
 
-  beside(direction) {
-    const other = beside(this.states, this.current.now, direction);
+  neighbor(direction) {
+    const other = neighbor(this.states, this.current.now, direction);
     if (other !== undefined) this.by(() => this.go(other));
   }
 
