@@ -9,9 +9,9 @@ import jax
 import numpy as np
 
 from reverie.experience import Experience
-from reverie.replay import Excerpt, excerpt, saved_counters
+from reverie.replay import Excerpt, SavedReplay, excerpt
 from reverie.spaces import Spaces
-from reverie.storage import Checkpoint, DamagedFileError
+from reverie.storage import Checkpoint, DamagedFileError, Document
 
 BEFORE, AFTER = 16, 128  # records that are looked at before a dream begins, and that it can be compared with
 LEAST = 8  # steps that should be known after a moment, where the episode has them
@@ -39,8 +39,9 @@ def draw_moments(checkpoint: Checkpoint, spaces: Spaces, count: int, seed: int) 
     where = f"checkpoint {checkpoint.count} of {checkpoint.folder.parent}"
     rng = np.random.default_rng(seed)
     try:
-        state = checkpoint.meta["replay"]
-        oldest, newest = saved_counters(state)
+        state = checkpoint.document["replay"]
+        saved = SavedReplay.read(state)
+        oldest, newest = saved.oldest, saved.received
         ends = np.cumsum(newest - oldest)
         if not ends[-1]:
             return []
@@ -60,7 +61,7 @@ def draw_moments(checkpoint: Checkpoint, spaces: Spaces, count: int, seed: int) 
     return moments
 
 
-def _read(checkpoint: Checkpoint, state: dict[str, Any], stream: int, time: int) -> Moment:
+def _read(checkpoint: Checkpoint, state: Document, stream: int, time: int) -> Moment:
     read = lambda part, stream, slots: checkpoint.read_slices(f"replay.{part}", (stream, slots))  # noqa: E731
     return _within_its_episode(excerpt(state, read, stream, time, before=BEFORE + LEAST, after=AFTER))
 
