@@ -15,7 +15,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reverie.agent import Agent
-from reverie.agent.saved import networks_like
 from reverie.config import Config, EnvConfig, ModelConfig, OptimizerConfig, ReplayConfig
 from reverie.errors import InputError
 from reverie.experience import Experience
@@ -98,11 +97,9 @@ CONFIG = Config(
 SPACES = Spaces(gym.spaces.Box(-1, 1, (2,)), gym.spaces.Discrete(2))
 
 
-@cache
 def agent(config: Config = CONFIG, spaces: Spaces = SPACES) -> Agent:
-    """An agent whose parameters are all zero; nothing is compiled."""
-    like = networks_like(spaces, config)
-    return Agent(spaces, config, networks=jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), like))
+    """An agent without parameters, which a run folder does not need."""
+    return Agent(spaces, config, networks=fresh_state().networks)
 
 
 @cache
