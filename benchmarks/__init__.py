@@ -1,1 +1,1 @@
-"""How fast Reverie is, and where the time goes. See README.md beside this file; each module is one command."""
+"""Benchmarks of Reverie's speed; each module is one command, listed in README.md."""

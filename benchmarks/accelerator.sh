@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Everything to know about an accelerator in one call of under ten minutes: parity, then the update at three sizes.
+# Check parity on an accelerator, then time the update at three sizes, in under ten minutes.
 #
-#   bash benchmarks/accelerator.sh            from the repository's root, with a Python that has JAX for the device
+#   bash benchmarks/accelerator.sh            run in the repository's root, with a Python whose JAX supports the device
 #
-# Results go to $OUT (default benchmarks/results). One step failing leaves the others to run; the exit status tells.
+# Results go to $OUT (default benchmarks/results). If a step fails, the others still run, and the exit status is 1.
 set -uo pipefail
 
 export PYTHONPATH=src${PYTHONPATH:+:$PYTHONPATH}
@@ -19,7 +19,7 @@ step() {
 }
 
 step 30 "$python" -c 'import jax; print(jax.devices()); assert jax.default_backend() != "cpu", "JAX sees no accelerator"'
-# The reference's numbers, with float32 products as float32: by default, an accelerator rounds their factors.
+# Parity needs full float32 products; by default an accelerator rounds their factors.
 JAX_PLATFORMS= JAX_DEFAULT_MATMUL_PRECISION=highest XLA_FLAGS= \
   step 180 "$python" -m pytest -q -p no:cacheprovider tests/test_golden.py
 step 100 "$python" -m benchmarks.update --size size1m --input vector --dtype bfloat16 --profile "$OUT/profile" --output "$OUT"

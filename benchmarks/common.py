@@ -1,4 +1,4 @@
-"""What all benchmarks share: a workload, the peak of this machine, counted FLOPs, and the report."""
+"""Shared by all benchmarks: a workload, the machine's peak, FLOP counts, and the report."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def workload(
     *,
     textbook: bool = False,
 ) -> tuple[Learner, Experience]:
-    """A learner and a random batch for it: 24 numbers and 6 continuous actions, or 64×64×3 images and 17 discrete."""
+    """A learner and a random batch: 24 numbers and 6 continuous actions, or 64×64×3 images and 17 discrete actions."""
     rng = np.random.default_rng(0)
     shape = (batch, length + 1)
     observations: dict[str, Feature] = {}
@@ -98,7 +98,7 @@ def literal(networks: Any) -> Any:
 
 
 def milliseconds(function: Callable[[], Any], repeats: int) -> list[float]:
-    """Wall time of each call, waited for."""
+    """Wall time of each call, including its wait for the device."""
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -113,7 +113,7 @@ def quartiles(times: Sequence[float]) -> dict[str, float]:
 
 
 def peak_gflops(dtype: Any, side: int | None = None) -> float:
-    """What a large square matrix product reaches on this machine in this process, in 1e9 operations a second."""
+    """The speed of a large square matrix product in this process, in 1e9 operations per second."""
     side = side or (2048 if jax.default_backend() == "cpu" else 8192)
     a = jax.random.normal(jax.random.key(0), (side, side)).astype(dtype)
     product = jax.jit(lambda a: a @ a)
@@ -122,9 +122,9 @@ def peak_gflops(dtype: Any, side: int | None = None) -> float:
 
 
 def gflop(function: Callable[..., Any], *arguments: Any) -> float:
-    """Operations in the matrix products and convolutions of a function, in 1e9, loops counted by their length.
+    """Operations in the matrix products and convolutions of a function, in 1e9, with loop bodies times their length.
 
-    XLA's own cost analysis counts the body of a loop once.
+    XLA's own cost analysis counts a loop body once.
     """
     return _count(jax.make_jaxpr(function)(*arguments).jaxpr) / 1e9
 
@@ -159,19 +159,19 @@ def _inner(params: Mapping[str, Any]) -> list[Any]:
 
 
 def host_memory() -> float:
-    """The most that this process has held, in MiB."""
+    """Peak resident memory of this process in MiB."""
     scale = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 2**20
 
 
 def device_memory() -> float | None:
-    """The most that the device has held, in MiB, where it says so."""
+    """Peak memory allocated on the device in MiB; None if the device does not report it."""
     stats = jax.devices()[0].memory_stats() or {}
     return stats["peak_bytes_in_use"] / 2**20 if "peak_bytes_in_use" in stats else None
 
 
 def machine() -> dict[str, Any]:
-    """What the numbers were taken on."""
+    """The machine and the versions that the numbers were measured with."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "device": jax.devices()[0].device_kind,
@@ -179,7 +179,7 @@ def machine() -> dict[str, Any]:
         "cores": cores,
         "python": platform.python_version(),
         "jax": jax.__version__,
-        "load": os.getloadavg()[0],  # of the last minute: of anything above what the benchmark needs, beware
+        "load": os.getloadavg()[0],  # in the last minute; distrust numbers if other work was running
         "date": time.strftime("%Y-%m-%d %H:%M"),
     }
 
@@ -213,6 +213,6 @@ def _cell(value: Any) -> str:
 
 
 def spread(ratios: Sequence[float]) -> dict[str, float]:
-    """Median of ratios, and the range that holds the middle half."""
+    """Median, quartiles and mean of ratios."""
     low, median, high = np.percentile(ratios, [25, 50, 75])
     return {"ratio": float(median), "q25": float(low), "q75": float(high), "mean": statistics.fmean(ratios)}

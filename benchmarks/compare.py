@@ -1,7 +1,7 @@
-"""Two versions of the update in turn: commits, or the tuned and the textbook form; the ratio and its spread.
+"""Compare two versions of the update alternately: commits, or the tuned and the literal ("textbook") form.
 
-Each side runs in a process of its own, from its own checkout, and waits while the other computes. Drift of the machine
-falls on both, so that pairs of times can be divided.
+Each side runs in its own process, from its own checkout, and waits while the other computes. Machine drift affects both
+sides, so that pairs of times can be divided; the result is the ratio with its spread.
 
     python -m benchmarks.compare tuned textbook
     python -m benchmarks.compare main HEAD --input pixels
@@ -42,7 +42,7 @@ FORMS = ("tuned", "textbook")
 
 @dataclass(frozen=True)
 class Settings:
-    """Time pairs of updates."""
+    """Time pairs of updates and report their ratio."""
 
     first: tyro.conf.Positional[str] = "tuned"
     """"tuned" or "textbook" (of this working tree), or a commit."""
@@ -95,7 +95,7 @@ def started(settings: Settings, side: str) -> Iterator[subprocess.Popen[str]]:
 
 @contextmanager
 def checkout(commit: str) -> Iterator[str]:
-    """A commit's tree in a temporary folder."""
+    """Check out a commit in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(["git", "worktree", "add", "--detach", "--quiet", folder, commit], cwd=ROOT, check=True)
         try:
@@ -113,7 +113,7 @@ def ask(process: subprocess.Popen[str], what: str = "time") -> float:
 
 
 def serve(side: str, case: list[Any]) -> None:
-    """One side: compile, say so, then time one call per line."""
+    """Run one side: compile, print "ready", then time one call per line of input."""
     *load, part = case
     with plain_convolutions() if side == "textbook" else nullcontext():
         call = compiled(part, side == "textbook", *load)

@@ -1,4 +1,4 @@
-"""An environment written in JAX, stepped inside the compiled program and from Python: steps per second of the loop."""
+"""Steps per second of an environment written in JAX, inside the compiled program and stepped from Python."""
 
 import json
 import tempfile
@@ -18,17 +18,17 @@ from reverie.training import train
 
 @dataclass(frozen=True)
 class Settings:
-    """Train for some seconds both ways with every number of environments; what is compiled is left out."""
+    """Train for a few seconds both ways with each number of environments, excluding compilation."""
 
     env: str = "craftax/classic"
-    """One written in JAX."""
+    """An environment written in JAX."""
     envs: tuple[int, ...] = (16, 256, 1024)
-    """In the compiled program; from Python up to 16."""
+    """Numbers of environments in the compiled program; from Python only those up to 16."""
     train_ratio: float = 0.0
-    """0: acting, stepping and recording alone."""
+    """With 0 the loop only acts, steps and records."""
     size: Size = "size1m"
     seconds: float = 20.0
-    """Measured per combination."""
+    """Measured seconds per combination."""
     output: Path = Path("benchmarks/results")
 
 
@@ -71,7 +71,7 @@ def measure(settings: Settings, envs: int, compiled: bool) -> float:
         train(settings.env, config, logdir=folder, quiet=True, until=enough)
         lines = map(json.loads, (Path(folder) / "metrics.jsonl").read_text().splitlines())
         rows = [row for row in lines if "rate/env_steps" in row and (row["updates"] > 2 or settings.train_ratio == 0)]
-    counted = rows[1:-1] or rows[1:] or rows  # the first holds compiling; a program of many steps may fill few rows
+    counted = rows[1:-1] or rows[1:] or rows  # the first includes compilation; a long program leaves few rows
     return float(np.mean([row["rate/env_steps"] for row in counted]))
 
 

@@ -1,4 +1,4 @@
-"""Playing a dream: steps per second at batch 1, each with its picture on the host, as the dashboard takes them."""
+"""Time dream steps at batch size 1, each with its image on the host, as the dashboard needs them."""
 
 import time
 from collections.abc import Callable
@@ -22,11 +22,11 @@ from reverie.spaces import Spaces
 
 @dataclass(frozen=True)
 class Settings:
-    """Dream with fresh parameters from random pixels of 64×64×3, 17 discrete actions."""
+    """Dream with untrained parameters from random 64×64×3 pixels, with 17 discrete actions."""
 
     size: tuple[Size, ...] = ("size1m", "size12m")
     steps: int = 200
-    """Measured per size, after one that compiles."""
+    """Measured steps per size, after one that compiles."""
     output: Path = Path("benchmarks/results")
 
 
@@ -50,14 +50,14 @@ def measure(size: Size, steps: int) -> dict[str, float]:
 
 
 def milliseconds(function: Callable[[], object]) -> float:
-    """Of one call; a dream's states are on the host when it returns."""
+    """Wall time of one call; a dream's states are on the host when it returns."""
     start = time.perf_counter()
     function()
     return 1e3 * (time.perf_counter() - start)
 
 
 def moment(agent: Agent) -> Moment:
-    """One record, seen as the beginning of an episode."""
+    """A single record that starts an episode."""
     model, flag = agent.config.model, np.ones(1, bool)
     pixels = np.asarray(jax.random.randint(jax.random.key(0), (1, 64, 64, 3), 0, 256), np.uint8)
     records = Experience(

@@ -1,4 +1,4 @@
-"""The real training loop beside the bare environments: rates, what the loop adds to a step, and where a second goes."""
+"""Measure the training loop against bare environments: rates, the loop's cost per step, and shares of time."""
 
 import itertools
 import json
@@ -27,7 +27,7 @@ Mode = Literal["serial", "parallel", "async"]
 
 
 class Slow(gym.Wrapper[Any, Any, Any, Any]):
-    """An environment whose step takes so many seconds; of `one_in` with seeds in a row, a single one does."""
+    """Delays each step by some seconds; with `one_in`, only in one of that many environments with consecutive seeds."""
 
     def __init__(self, env: gym.Env[Any, Any], seconds: float, one_in: int = 1) -> None:
         super().__init__(env)
@@ -63,18 +63,18 @@ ENVS: dict[str, str | Callable[..., Any]] = {
 
 @dataclass(frozen=True)
 class Settings:
-    """Train for some seconds in every combination; what is compiled is warmed up and left out."""
+    """Train for a few seconds with each combination of settings, excluding compilation."""
 
     env: tuple[str, ...] = ("fast", "image", "crafter", "slow", "uneven")
-    """Of fast (CartPole), image (Catch, 64×64×3), crafter (where it is installed), slow (CartPole, 5 ms a step) and
-    uneven (CartPole, of four environments one takes 50 ms a step; always in processes, in lockstep and without)."""
+    """fast (CartPole), image (Catch, 64×64×3), crafter (if installed), slow (CartPole, 5 ms a step) and uneven
+    (CartPole, one of four takes 50 ms a step; always in parallel workers, in lockstep and asynchronously)."""
     train_ratio: tuple[float, ...] = (0.0, 32.0, 512.0)
     envs: tuple[int, ...] = (1, 4, 16)
     mode: tuple[Mode, ...] = ("serial",)
-    """How all but uneven are stepped: serial, parallel, async."""
+    """How environments other than uneven are stepped: serial, parallel, async."""
     size: Size = "size1m"
     seconds: float = 20.0
-    """Measured per combination."""
+    """Measured seconds per combination."""
     output: Path = Path("benchmarks/results")
 
 
@@ -82,7 +82,7 @@ def main(settings: Settings) -> None:
     rows = []
     for env in settings.env:
         if env == "crafter" and missing("crafter"):
-            print("crafter is not installed and left out")
+            print("crafter is not installed; skipped")
             continue
         modes = ("parallel", "async") if env == "uneven" else settings.mode
         for mode, envs in itertools.product(modes, [n for n in settings.envs if env != "uneven" or n % 4 == 0]):
@@ -97,7 +97,7 @@ def main(settings: Settings) -> None:
 
 
 def bare_rate(env: str, mode: Mode, envs: int, seconds: float) -> float:
-    """Steps per second of Gymnasium's own vector environment with random actions; in processes in lockstep."""
+    """Steps per second of Gymnasium's own vector environment with random actions; worker processes run in lockstep."""
     makers = [partial(make_env, ENVS[env])] * envs
     vector: VectorEnv[Any, Any, Any]
     vector = SyncVectorEnv(makers) if mode == "serial" else AsyncVectorEnv(makers, context="spawn")
@@ -108,7 +108,7 @@ def bare_rate(env: str, mode: Mode, envs: int, seconds: float) -> float:
     begun = time.perf_counter()
     for action in itertools.cycle(actions):
         _, _, terminated, truncated, _ = vector.step(action)
-        steps += int(np.sum(~ended))  # that of an episode that has ended begins the next one
+        steps += int(np.sum(~ended))  # a step after the end of an episode is a reset
         ended = terminated | truncated
         if time.perf_counter() - begun >= seconds:
             break
@@ -118,7 +118,7 @@ def bare_rate(env: str, mode: Mode, envs: int, seconds: float) -> float:
 
 
 def measure(settings: Settings, env: str, mode: Mode, ratio: float, envs: int) -> dict[str, float]:
-    """Rates and shares of our loop."""
+    """Rates and shares of time of the training loop."""
     config = Config()
     run = replace(
         config.run,
@@ -132,7 +132,7 @@ def measure(settings: Settings, env: str, mode: Mode, ratio: float, envs: int) -
     config = replace(
         config,
         model=SIZES[settings.size],
-        replay=replace(config.replay, capacity=200_000),  # of a run without an end
+        replay=replace(config.replay, capacity=200_000),  # the run is unlimited
         run=run,
         env=replace(config.env, envs=envs, mode=mode),
     )
@@ -147,7 +147,7 @@ def measure(settings: Settings, env: str, mode: Mode, ratio: float, envs: int) -
         train(ENVS[env], config, logdir=folder, quiet=True, until=enough)
         lines = map(json.loads, (Path(folder) / "metrics.jsonl").read_text().splitlines())
         rows = [row for row in lines if "rate/updates" in row and (row["updates"] > 2 or ratio == 0)]
-    rows = rows[1:-1] or rows  # the first holds compiling, the last is short
+    rows = rows[1:-1] or rows  # the first includes compilation, the last is short
     mean = lambda name: float(np.mean([row[name] for row in rows]))  # noqa: E731
     shares = {f"{part} share": mean(f"time/{part}") for part in PARTS if part != "eval"}
     return {

@@ -1,7 +1,7 @@
-"""Replay: what a batch of 16 × 65 records and its write-back cost, in small and large replays, in each of its homes.
+"""Time sampling 16 × 65 records and writing latents back, for small and large replay buffers in each home.
 
-An update of the smallest model is timed in between, to compare with. To see what more data than memory costs, give
-the process less memory than the records take (for instance in a container) and choose `--homes disk`.
+Updates of the smallest model are timed in between for comparison. To measure more data than fits into memory, give
+the process less memory than the records need (for instance in a container) and choose `--homes disk`.
 """
 
 import tempfile
@@ -27,18 +27,18 @@ from reverie.replay import Home, Replay
 
 @dataclass(frozen=True)
 class Settings:
-    """Fill replays, then time draws from them in turn, so that drift of the machine falls on all alike."""
+    """Fill replay buffers, then time samples from them alternately, so that machine drift affects all alike."""
 
     input: Input = "vector"
     records: tuple[int, ...] = (10_000, 1_000_000)
     """64×64×3 images take 13 GB per million records."""
     homes: tuple[Home, ...] = ("memory",)
     folder: Path | None = None
-    """For files; by default the system's folder for temporary ones."""
+    """Folder for files; the system's temporary folder by default."""
     envs: int = 4
     repeats: int = 200
     updates: int = 10
-    """Updates of size1m from vectors to compare with; 0 for none."""
+    """Number of updates of size1m on vectors to compare with; 0 for none."""
     output: Path = Path("benchmarks/results")
 
 
@@ -81,14 +81,14 @@ def an_update() -> Callable[[], Any]:
 
 
 def timed(function: Callable[[], Any]) -> tuple[float, Any]:
-    """Milliseconds until the result is there, and the result."""
+    """Milliseconds until the result is ready, and the result."""
     start = time.perf_counter()
     result = jax.block_until_ready(function())
     return 1e3 * (time.perf_counter() - start), result
 
 
 def filled(settings: Settings, home: Home, count: int, folder: Path) -> Replay:
-    """A full replay of random numbers."""
+    """A full replay buffer of random numbers."""
     rng, model = np.random.default_rng(0), Config().model
     observation: dict[str, np.ndarray] = {}
     if settings.input in ("vector", "both"):

@@ -1,10 +1,10 @@
-"""Kill a training run again and again, at random moments, and see that it always goes on from its last checkpoint.
+"""Kill a training run at random moments, again and again, and check that it always resumes from its last checkpoint.
 
     python -m benchmarks.soak --kills 200
 
-Every third kill comes while the run starts, the others while it trains and saves many times a second. Afterwards every
-checkpoint must be readable in all its parts, the newest no older than the newest before, and the metrics must have each
-episode up to it once.
+Every third kill comes while the run starts, the others while it trains and saves many times a second. After each kill,
+all parts of every checkpoint must be readable, the newest must be no older than the newest before, and the metrics must
+contain each episode up to it exactly once.
 """
 
 import random
@@ -43,13 +43,13 @@ SMALL = {
 
 @dataclass(frozen=True)
 class Settings:
-    """How often and how soon."""
+    """Number and timing of the kills."""
 
     kills: int = 200
     longest: float = 2.0
-    """Seconds that a run gets at most, from its first report."""
+    """Longest time in seconds from a run's first report to its kill."""
     start: float = 10.0
-    """Seconds that a run which is killed while it starts gets at most."""
+    """Longest time in seconds from the start of a run to its kill, for kills during the start."""
     seed: int = 0
     output: Path = Path("benchmarks/results")
 
@@ -72,7 +72,7 @@ def main(settings: Settings) -> None:
             if counts and not problems and (problem := _uncounted(run, store.load(counts[0]))):
                 problems.append(problem)
             if problems:
-                sys.exit(f"After kill {kill}: {problems}. The run said:\n{said}")
+                sys.exit(f"After kill {kill}: {problems}. The run printed:\n{said}")
             rows.append({"starting": starting, "new": counts[:1] > [newest]})
             newest = counts[0] if counts else 0
             print(f"\r{kill + 1} kills, checkpoint {newest}", end="", flush=True)
@@ -84,7 +84,7 @@ def main(settings: Settings) -> None:
 
 
 def _train_and_kill(run: Path, wait: float, *, starting: bool) -> str:
-    """Kill the process some time after it starts, or after its first report; what it said until then."""
+    """Kill the process some time after its start, or after its first report, and return its output until then."""
     command = [sys.executable, "-m", "reverie", "train", ENV, "--logdir", str(run), "--run.no-tensorboard"]
     command += [word for name, value in SMALL.items() for word in (f"--{name}", str(value))]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -104,7 +104,7 @@ def _train_and_kill(run: Path, wait: float, *, starting: bool) -> str:
 
 
 def _problem(store: Store, count: int) -> str | None:
-    """What is wrong with a checkpoint, all parts of it read; None if nothing is."""
+    """What is wrong with a checkpoint after reading all its parts; None if nothing is."""
     try:
         checkpoint: Checkpoint = store.load(count)
         for part in checkpoint.files:

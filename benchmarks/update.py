@@ -1,4 +1,4 @@
-"""One update: time to the first, milliseconds, FLOPs, share of the peak, memory, and with --profile the kernels."""
+"""Measure one update: time to the first, milliseconds, FLOPs, share of peak, memory; with --profile also kernels."""
 
 import json
 import os
@@ -35,7 +35,7 @@ from reverie.nn import plain_convolutions
 
 @dataclass(frozen=True)
 class Settings:
-    """Time updates of every combination, each in a process of its own with an empty compile cache."""
+    """Time the update for each combination of settings, each in its own process with an empty compile cache."""
 
     size: tuple[Size, ...] = ("size1m",)
     input: tuple[Input, ...] = ("vector",)
@@ -43,11 +43,11 @@ class Settings:
     batch: int = 16
     length: int = 64
     repeats: int = 20
-    """Updates timed, after two that are not."""
+    """Number of timed updates, after two untimed ones."""
     textbook: bool = False
-    """Without the forms tuned for a CPU."""
+    """Use the literal form instead of the forms tuned for a CPU."""
     profile: Path | None = None
-    """A folder for JAX's profile of three updates; also prints the costliest kernels."""
+    """Folder for JAX's profile of three updates; the most expensive kernels are printed too."""
     output: Path = Path("benchmarks/results")
 
 
@@ -66,7 +66,7 @@ def main(settings: Settings) -> None:
 
 
 def _in_process(case: dict[str, Any], cache: str, profile: Path | None) -> dict[str, Any]:
-    """Measure in a fresh process, whose compile cache is the given folder."""
+    """Measure in a new process that uses the given folder as its compile cache."""
     command = [sys.executable, "-m", "benchmarks.update", "--case", json.dumps(case), str(profile or "")]
     environment = os.environ | {
         "JAX_COMPILATION_CACHE_DIR": cache,
@@ -79,7 +79,7 @@ def _in_process(case: dict[str, Any], cache: str, profile: Path | None) -> dict[
 
 
 def measure(case: dict[str, Any], profile: Path | None) -> dict[str, Any]:
-    """All numbers of one combination, in this process."""
+    """All numbers for one combination, measured in this process."""
     with plain_convolutions() if case["textbook"] else nullcontext():
         return _measure(case, profile)
 
@@ -135,7 +135,7 @@ def useful_gflop(*load: Any) -> float:
 
 
 def _print_kernels(folder: Path, updates: int, top: int = 25) -> None:
-    """The kernels in which most time was spent, from the newest profile in a folder."""
+    """Print the most expensive kernels of the newest profile in a folder."""
     newest = max(folder.rglob("*.xplane.pb"), key=lambda path: path.stat().st_mtime)
     spent: Counter[str] = Counter()
     count: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""Load a trained agent and play an episode with it: python examples/act.py runs/cartpole CartPole-v1"""
+"""Load a trained agent and play one episode: python examples/act.py runs/cartpole CartPole-v1"""
 
 import sys
 

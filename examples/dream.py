@@ -1,4 +1,4 @@
-"""Look at what the world model believes: see a real episode's beginning, then dream on with the policy.
+"""Look into the world model: observe the start of a real episode, then imagine how it continues with the policy.
 
 python examples/dream.py runs/cartpole CartPole-v1
 """
@@ -29,7 +29,7 @@ def main(folder: str, env_id: str, seen: int = 5, horizon: int = 10) -> None:
         policy_key, model_key = jax.random.split(key)
         latent = model.imagine(latent, agent.actor(latent.features).sample(policy_key), model_key)
         reward, cont = model.reward(latent).prediction()[0], model.cont(latent).prediction()[0]
-        print(f"dreamed step {step + 1}: reward {reward:.2f}, continue {cont:.3f}")
+        print(f"imagined step {step + 1}: reward {reward:.2f}, continue {cont:.3f}")
         for name, output in model.decode(latent).items():
             value = output.prediction()[0]
             value = np.asarray(symexp(value) if isinstance(output, SymlogVector) else value)

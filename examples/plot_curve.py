@@ -1,6 +1,6 @@
-"""Draw a run's learning curve: python examples/plot_curve.py runs/cartpole curve.png [other.csv]
+"""Plot a run's learning curve: python examples/plot_curve.py runs/cartpole curve.png [other.csv]
 
-The optional CSV has the columns env_steps and episode_return and is drawn beside the run.
+The optional CSV file has the columns env_steps and episode_return; its curve is added for comparison.
 """
 
 import csv
@@ -14,7 +14,7 @@ from reverie.results import read_metrics
 
 
 def smooth(values: np.ndarray, window: int) -> np.ndarray:
-    """The mean of each value and those before it, `window` in all."""
+    """Trailing moving average over up to `window` values."""
     sums = np.cumsum(np.insert(values, 0, 0))
     ends = np.arange(1, len(values) + 1)
     starts = np.maximum(0, ends - window)

@@ -181,7 +181,7 @@ def test_lists_and_python_numbers_are_observations_too(agent):
     np.testing.assert_array_equal(ours["turn"], theirs["turn"])
     with pytest.raises(ValueError, match="observation 'image' is int64, but its space says uint8"):
         agent.act(plain | {"image": np.full((64, 48, 1), 300).tolist()}, agent.initial_carry())
-    with pytest.raises(ValueError, match="observation 'image' is not an array"):
+    with pytest.raises(ValueError, match="observation 'image' is a list, which NumPy cannot convert"):
         agent.act(plain | {"image": [[1], [1, 2]]}, agent.initial_carry())
     with pytest.raises(ValueError, match="is_first has 2 rows, but the carry has 1 row;?"):
         agent.act(plain, agent.initial_carry(), is_first=[True, False])

@@ -1,44 +1,51 @@
-"""The command line as a person uses it: in a process of its own."""
+"""The command line: training and evaluation in a separate process, help and errors in this one."""
 
 import os
 import subprocess
 import sys
+from dataclasses import is_dataclass
 from pathlib import Path
 
 import pytest
 
-TINY = [
-    "--model.deter",
-    "16",
-    "--model.hidden",
-    "8",
-    "--model.classes",
-    "4",
-    "--model.depth",
-    "2",
-    "--model.units",
-    "16",
-    "--model.groups",
-    "4",
-    "--model.blocks",
-    "4",
-    "--behaviour.imagination-length",
-    "3",
-    "--replay.batch",
-    "2",
-    "--replay.length",
-    "8",
-    "--envs",
-    "2",
-    "--train-ratio",
-    "4",
-    "--run.log-every",
-    "0",
-    "--run.dream-every",
-    "0",
-    "--steps",
-    "80",
-]
+import reverie as reverie_package
+from reverie.agent import read_description
+from reverie.cli import main
+from reverie.cli.flags import texts_of
+from reverie.cli.parsing import COMMANDS, parse
+from reverie.config import SHORT, Config
+
+SETTINGS = {
+    "model.deter": 16,
+    "model.hidden": 8,
+    "model.depth": 2,
+    "model.units": 16,
+    "model.groups": 4,
+    "model.blocks": 4,
+    "behaviour.imagination-length": 3,
+    "replay.batch": 2,
+    "replay.length": 8,
+    "envs": 2,
+    "train-ratio": 4,
+    "log-every": 0,
+    "dream-every": 0,
+    "steps": 80,
+}
+TINY = [f"--{name}={value}" for name, value in SETTINGS.items()]
+
+
+def status(*arguments: str) -> int:
+    """The exit status of a command that runs in this process."""
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    return stopped.value.code
+
+
+def said(capsys) -> str:
+    """What a command wrote to stderr, on one line and without frames; fails on a traceback."""
+    text = capsys.readouterr().err
+    assert "Traceback" not in text
+    return " ".join(text.replace("│", " ").split())
 
 
 def reverie(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
@@ -100,7 +107,7 @@ def test_plot_and_report_show_a_run(run):
     result = reverie("plot", "runs/cartpole", "--out", "pictures/curves.png", cwd=run)
     assert result.returncode == 0, result.stderr
     assert "CartPole-v1" in result.stdout
-    assert "The picture is pictures/curves.png, its numbers are in pictures/curves.csv" in result.stdout
+    assert "The picture is in 'pictures/curves.png', its numbers are in 'pictures/curves.csv'" in result.stdout
     assert (run / "pictures" / "curves.png").stat().st_size > 1000
     page = run / "runs" / "cartpole" / "report.html"
     page.unlink()  # that of the run's end
@@ -148,29 +155,113 @@ def test_the_prefix_of_gymnasium_changes_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["train", "CartPool-v1"], "did you mean 'CartPole-v1'"),
-        (["train", "CartPole-v1", "--steps", "many"], "many"),
-        (["train", "CartPole-v1", "--replay.batch", "0"], "replay.batch must be at least 1, got 0"),
+        (["tran"], "There is no command 'tran'; did you mean 'train'?"),
+        (["train", "CartPole-v1", "--steps", "many"], "expected an integer, got 'many'"),
+        (["train", "CartPole-v1", "--steps", "0"], "--steps must be at least 1, got 0"),
+        (["train", "CartPole-v1", "--train-ratio", "nan"], "--train-ratio must be a finite number, got nan"),
+        (["train", "CartPole-v1", "--replay.batch", "0"], "replay.batch must be between 1 and 65536, got 0"),
+        (["train", "CartPole-v1", "--seed", "-1"], "seed must be between 0 and 2147483647, got -1"),
+        (["train", "CartPole-v1", "--seed", "100000000000000000000"], "seed must be between 0 and 2147483647"),
+        (["train", "CartPole-v1", "--replay-capacity", "1e21"], "--replay-capacity must be at most 2^53"),
         (["train", "CartPole-v1", "--size", "size2m"], "size1m"),
-        (
-            ["train", "CartPole-v1", "--replay-memory", "9MB"],
-            "but the budget is 9 MB. Keep fewer with",
-        ),
+        (["train", "CartPole-v1", "--stepz", "4"], "run reverie train --help"),
+        (["train", "CartPole-v1", "--config", "nowhere.yaml"], "'nowhere.yaml' cannot be read"),
+        (["eval", "runs/cartpole", "--episodes", "0"], "--episodes must be at least 1, got 0"),
+        (["dashboard", "--port", "65536"], "--port must be between 0 and 65535, got 65536"),
+    ],
+)
+def test_wrong_usage_is_explained_in_a_sentence(capsys, arguments, sentence):
+    assert (status(*arguments), sentence in said(capsys)) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["train", "CartPool-v1"], "did you mean 'CartPole-v1'"),
+        (["inspect", "os:system"], "'os:system' can't be called without arguments to make an environment"),
+        (["inspect", "gymnasium:Env"], "without observation_space"),
+        (["inspect", ".:make"], "is a relative import"),
+        (["inspect", "CartPole-v1", "--encoder-keys", "nomatch"], "matches no observation"),
+        (["inspect", "CartPole-v1", "--keys", "("], "keys"),
+        (["report", "bytes-\udcff"], "bytes-"),
+        (["train", "CartPole-v1", "--replay-memory", "9MB"], "but the budget is 9 MB. Keep fewer with"),
         (["plot", "nowhere"], "There is no run in nowhere"),
         (["report", "nowhere"], "There is no run in nowhere"),
         (["plot", "runs/cartpole", "--metric", "los"], "There is no 'los' in runs/cartpole; there are adv"),
         (["train", "CartPole-v1", "--replay-memory", "lots"], "replay.memory must be a size such as 8GiB"),
         (["eval", "nowhere"], "There is no agent in"),
-        (["resume", "nowhere"], "There is no run in nowhere; start one with: reverie train"),
+        (["resume", "nowhere"], "There is no run in 'nowhere'; start one with: reverie train"),
         (["train", "CartPole-v1", "--logdir", "new", "--resume", "must"], "There is no run to continue in"),
         (["train", "CartPole-v1", "--logdir", "runs/cartpole", *TINY, "--resume", "never"], "holds a run already"),
         (["train", "CartPole-v1", "--logdir", "runs/cartpole", *TINY, "--seed", "9"], "seed: 0 → 9"),
         (["eval", "runs/cartpole", "--env", "Pendulum-v1"], "The agent was trained for"),
-        (["eval", "runs/cartpole", "--episodes", "0"], "episodes must be at least 1, got 0"),
     ],
 )
-def test_what_is_wrong_is_said_in_a_sentence(run, arguments, sentence):
-    result = reverie(*arguments, cwd=run)
-    assert result.returncode == 2
-    assert sentence in result.stderr + result.stdout
-    assert "Traceback" not in result.stderr
+def test_errors_are_explained_in_a_sentence(run, monkeypatch, capsys, arguments, sentence):
+    monkeypatch.chdir(run)
+    assert (status(*arguments), sentence in said(capsys)) == (1, True)
+
+
+def test_a_run_can_be_repeated_from_its_config(run):
+    """A flag and the size override the file; the file overrides the defaults of the environment's suite."""
+    file = run / "runs" / "cartpole" / "config.yaml"
+    command = parse(["train", "crafter", "--config", str(file), "--size", "size12m", "--replay.batch", "3"])
+    config = read_description(file.with_name("agent.json"))[1]
+    assert (config.run.steps, config.run.train_ratio, config.env.envs) == (80, 4, 2)
+    assert command.config == config.override(size="size12m", **{"replay.batch": 3})
+
+
+def test_ctrl_c_has_an_exit_status_of_its_own(tmp_path, monkeypatch):
+    (tmp_path / "interrupting.py").write_text("def make():\n    raise KeyboardInterrupt\n")
+    monkeypatch.chdir(tmp_path)
+    assert status("inspect", "interrupting:make") == 130
+
+
+def test_a_deleted_working_folder_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    tmp_path.rmdir()
+    status("suites")
+    assert "The working folder has been deleted" in said(capsys)
+
+
+def test_output_that_nobody_reads_ends_the_command_quietly(tmp_path):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing) as stdout:
+        result = subprocess.run([sys.executable, "-m", "reverie", "suites"], stdout=stdout, stderr=subprocess.PIPE)
+    assert (result.returncode, result.stderr) == (1, b"")
+
+
+def test_jax_without_devices_is_explained(tmp_path):
+    result = python("-c", UNAVAILABLE, cwd=tmp_path)
+    assert result.stderr.startswith("Error: JAX finds no device to compute on, as JAX_PLATFORMS is 'rocm': unset it")
+    assert result.returncode == 1
+
+
+UNAVAILABLE = """
+import os
+os.environ["JAX_PLATFORMS"] = "rocm"
+from reverie.cli import main
+main(["inspect", "CartPole-v1"])
+"""
+
+
+def test_version_and_help_name_what_there_is(capsys):
+    assert status("--version") == 0
+    assert capsys.readouterr().out == f"reverie {reverie_package.__version__}\n"
+    assert status("--help") == 0
+    shown = capsys.readouterr().out
+    assert "Exit status: 0 done; 1 an error" in shown
+    assert status("train", "--help") == 0
+    shown = " ".join(capsys.readouterr().out.replace("│", "").split())
+    assert "--optimizer.warmup INT Updates over which the learning rate rises linearly from 0. (default: 1000" in shown
+    assert "ENV" in shown
+
+
+def test_every_flag_has_a_text():
+    """Every field of every command and of every group of settings."""
+    kinds = [*COMMANDS.values(), *(type(group) for group in vars(Config()).values() if is_dataclass(group)), Config]
+    fields_of = {kind: set(kind.__dataclass_fields__) for kind in kinds}
+    groups = {name for name, value in vars(Config()).items() if is_dataclass(value)} | {"config"}
+    missing = {kind.__name__: names - set(texts_of(kind)) - groups - set(SHORT) for kind, names in fields_of.items()}
+    assert not {name: names for name, names in missing.items() if names}

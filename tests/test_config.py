@@ -1,4 +1,4 @@
-"""Configs: the published sizes, checks, and the way to JSON and back."""
+"""Configs: the published defaults and sizes, how settings are named and checked, and files."""
 
 import json
 from dataclasses import replace
@@ -6,16 +6,20 @@ from dataclasses import replace
 import pytest
 
 from reverie.config import (
+    SHORT,
+    WIDTHS,
     BehaviourConfig,
     Config,
-    EnvConfig,
     ModelConfig,
     OptimizerConfig,
     ReplayConfig,
+    RunConfig,
     config_from_dict,
     config_to_dict,
     differences,
 )
+from reverie.config.bound import bound_of
+from reverie.config.config import _hints
 from reverie.presets import SIZES
 
 
@@ -41,37 +45,91 @@ def test_sizes_are_those_of_the_table():
     }
 
 
-def test_json_and_back():
+def test_config_round_trips_through_json():
     config = Config(seed=3, replay=ReplayConfig(batch=4))
     assert config_from_dict(json.loads(json.dumps(config_to_dict(config)))) == config
 
 
+def test_every_number_has_a_bound():
+    unbounded = [path for path, hint in _hints(Config).items() if bound_of(hint) is None]
+    assert all(isinstance(dict(flat(config_to_dict(Config())))[path], str | bool | tuple) for path in unbounded)
+
+
+def flat(data, prefix=""):
+    for name, value in data.items():
+        yield from flat(value, f"{prefix}{name}.") if isinstance(value, dict) else [(prefix + name, value)]
+
+
+def test_settings_have_the_names_of_the_command_line():
+    config = Config.of(train_ratio=32, **{"optimizer.learning_rate": 1e-4, "replay-memory": "8GiB"})
+    run, optimizer = RunConfig(train_ratio=32.0), OptimizerConfig(learning_rate=1e-4)
+    assert config == Config(run=run, optimizer=optimizer, replay=ReplayConfig(memory="8GiB"))
+    in_groups = Config.of(run={"train_ratio": 32}, optimizer={"learning_rate": 1e-4})
+    assert config == in_groups.override(replay_memory="8GiB")
+    assert set(SHORT.values()) <= set(_hints(Config))
+
+
+def test_a_size_sets_widths_that_other_settings_override():
+    config = Config.of(**{"model.units": 32}, size="size12m")
+    assert config.model == replace(SIZES["size12m"], units=32)
+    assert set(WIDTHS["size12m"]) == {"deter", "hidden", "classes", "depth", "units"}
+
+
+def test_numbers_take_the_type_of_their_setting():
+    run = Config.of(steps=1e6, train_ratio=8).run
+    assert (type(run.steps), type(run.train_ratio)) == (int, float)
+    assert type(Config(run=RunConfig(train_ratio=8)).run.train_ratio) is float
+
+
+def test_repr_shows_what_differs_from_the_defaults():
+    config = Config.of(train_ratio=32, size="size12m", **{"optimizer.learning_rate": 1e-4, "model.groups": 8})
+    expected = "Config.of(size='size12m', train_ratio=32.0, **{'model.groups': 8, 'optimizer.learning_rate': 0.0001})"
+    assert repr(config) == expected
+    assert eval(expected) == config
+    assert repr(Config()) == "Config.of()"
+
+
 @pytest.mark.parametrize(
-    ("data", "message"),
+    ("settings", "message"),
     [
-        ({"modle": {}}, "config has no field 'modle'"),
-        ({"model": {"units": "many"}}, "config.model.units should be an integer, got 'many'"),
-        ({"model": {"compute_dtype": "float8"}}, "should be one of 'auto', 'float32', 'bfloat16'"),
-        ({"run": {"steps": True}}, "config.run.steps should be an integer, got True"),
-        ({"model": 3}, "config.model should be an object"),
-        ({"behaviour": {"percentiles": ["a", "b"]}}, "should be a list of numbers"),
+        ({"modle": {}}, "There is no setting 'modle'"),
+        ({"learning_rate": 1}, "did you mean 'optimizer.learning_rate'?"),
+        ({"train_ration": 1}, "did you mean 'train_ratio'?"),
+        ({"run": {"stepz": 1}}, "There is no setting 'run.stepz' \\(did you mean 'steps'"),
+        ({"size": "size2m"}, "size must be one of size1m, size12m"),
+        ({"model": {"units": "many"}}, "model.units must be an integer, got 'many'"),
+        ({"model": {"compute_dtype": "float8"}}, "must be one of 'auto', 'float32', 'bfloat16', got 'float8'"),
+        ({"run": {"steps": True}}, "run.steps must be an integer, got True"),
+        ({"steps": 1.5}, "run.steps must be an integer, got 1.5"),
+        ({"model": 3}, "model is a group of settings"),
+        ({"behaviour": {"percentiles": ["a", "b"]}}, "must be a list of 2 finite numbers"),
+        ({"behaviour.percentiles": (5.0, float("nan"))}, "must be a list of 2 finite numbers"),
+        ({"behaviour.percentiles": (5.0,)}, "must be a list of 2 finite numbers"),
+        ({"train_ratio": float("inf")}, "run.train_ratio must be a finite number, got inf"),
+        ({"optimizer.learning_rate": float("nan")}, "must be a finite number, got nan"),
+        ({"loss.rew": 1e300}, "must be a finite number, got 1e[+]300"),
+        ({"loss.rew": 10**400}, "must be a finite number, got 1000"),
+        ({"replay_capacity": 10**21}, r"replay.capacity must be at most 2\^53"),
+        ({"seed": 10**20}, "seed must be between 0 and 2147483647"),
+        ({"seed": -1}, "seed must be between 0 and 2147483647"),
+        ({"env.timeout": 1e9}, "env.timeout must be between 0.001 and"),
     ],
 )
-def test_what_does_not_fit_is_named(data, message):
+def test_errors_name_the_setting_and_what_it_may_be(settings, message):
     with pytest.raises(ValueError, match=message):
-        config_from_dict(data)
+        Config.of(**settings)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"seed": -1}, "seed must be between 0 and"),
-        ({"replay": ReplayConfig(batch=0)}, "replay.batch must be at least 1, got 0"),
+        ({"replay": ReplayConfig(batch=0)}, "replay.batch must be between 1 and 65536, got 0"),
         ({"model": ModelConfig(deter=100)}, r"model.deter \(100\) must be a multiple of model.blocks \(8\)"),
         ({"optimizer": OptimizerConfig(decay_rms=1.0)}, "optimizer.decay_rms must be between 0 and"),
         ({"optimizer": OptimizerConfig(clip=0)}, "optimizer.clip must be at least"),
         ({"behaviour": BehaviourConfig(percentiles=(95.0, 5.0))}, "behaviour.percentiles must be two numbers"),
-        ({"replay": ReplayConfig(capacity=10)}, r"replay.capacity \(10\) must hold one sequence of 65"),
+        ({"replay": ReplayConfig(capacity=10)}, r"replay.capacity \(10\) must hold at least one sequence of 65"),
     ],
 )
 def test_impossible_values_are_refused(change, message):
@@ -85,9 +143,35 @@ def test_differences_are_named_and_can_be_left_out():
     assert differences(one, other, ignore=("model.",)) == {"seed": (0, 1)}
 
 
-@pytest.mark.parametrize(("processes", "mode"), [(True, "parallel"), (False, "serial")])
-def test_an_earlier_versions_processes_are_a_mode(processes, mode):
-    data = config_to_dict(Config())
-    env = {name: value for name, value in data["env"].items() if name != "mode"}
-    read = config_from_dict({**data, "env": {**env, "processes": processes}})
-    assert read == replace(Config(), env=EnvConfig(mode=mode))
+def test_config_round_trips_through_a_file(tmp_path):
+    config = Config.of(seed=3, steps=7, keys="(?!mission$).*: é", wandb="on")
+    config.to_file(tmp_path / "config.yaml")
+    assert Config.from_file(tmp_path / "config.yaml") == config
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+
+
+def test_a_file_may_name_some_settings_as_the_command_line_does(tmp_path):
+    file = tmp_path / "run.yaml"
+    file.write_text("size: size12m\ntrain-ratio: 32\noptimizer:\n  learning_rate: 1e-4\nrun.steps: 1e6\n")
+    expected = Config.of(size="size12m", train_ratio=32, steps=1_000_000, optimizer={"learning_rate": 1e-4})
+    assert Config.from_file(file) == expected
+    file.write_text("")
+    assert Config.from_file(file) == Config()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot be read: No such file"),
+        (b"- 1\n- 2\n", "must map names of settings to values"),
+        (b"run: [1", "is not valid YAML"),
+        (b"\xff\xfe\x00", "is not valid YAML"),
+        (b"run:\n  steps: !!python/object/apply:os.system [ls]", "is not valid YAML"),
+        (b"steps: no", "run.steps must be an integer, got False"),
+    ],
+)
+def test_a_file_that_is_no_config_is_named(tmp_path, content, message):
+    if content is not None:
+        (tmp_path / "run.yaml").write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        Config.from_file(tmp_path / "run.yaml")

@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import pytest
 
 from benchmarks.common import gflop, workload
+from reverie.compiling import compiler_options
 from reverie.config import Config, ModelConfig
-from reverie.distributions import TwoHot
-from reverie.nn import compiler_options, textbook
+from reverie.learner import Learner
+from reverie.tuned.cpu.distributions import TwoHotColumns
 
 LENGTH, HORIZON = 24, Config().behaviour.imagination_length
 MODEL = ModelConfig(deter=32, hidden=16, groups=4, classes=4, blocks=4, units=16, depth=2, compute_dtype="float32")
@@ -32,10 +33,10 @@ def arguments():
 def test_products_of_the_smallest_size(arguments):
     """29.7 GFLOP are what the equations ask for; the form for CPUs may add a hundredth."""
     learner, *rest = arguments
-    with textbook():
-        asked = gflop(lambda *x: learner.update(*x), *rest)
+    textbook = Learner(learner.observations, learner.actions, learner.config)
+    asked = gflop(textbook.update, *rest)
     assert asked == pytest.approx(29.7, rel=0.01)
-    assert gflop(lambda *x: learner.update(*x), *rest) < 1.01 * asked
+    assert gflop(learner.update, *rest) < 1.01 * asked
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def test_kernels_of_a_step(program):
 
 def test_bins_are_searched_once_per_target():
     """Not for every bin: a search that XLA sees through is fused into the dense weights, with all its comparisons."""
-    loss = lambda logits, *targets: TwoHot(logits, axis=0).loss(*targets).sum()  # noqa: E731
+    loss = lambda logits, *targets: TwoHotColumns(logits).loss(*targets).sum()  # noqa: E731
     gradient = jax.jit(jax.grad(loss), compiler_options=compiler_options())
     text = gradient.lower(jnp.zeros((255, 64)), jnp.zeros(64), jnp.zeros(64)).compile().as_text()
     dense = [body for body in text.split("\n\n") if re.search(r"ROOT .*255", body)]

@@ -18,8 +18,9 @@ import pytest
 from reverie import reference
 from reverie.config import BehaviourConfig, Config, ModelConfig, OptimizerConfig
 from reverie.experience import Experience
-from reverie.learner import Auxiliary, Learner, LearnerState, Networks, UpdateOutput
+from reverie.learner import TEXTBOOK, Auxiliary, Forms, Learner, LearnerState, Networks, UpdateOutput
 from reverie.spaces import Continuous, Discrete, Image
+from reverie.tuned import best_forms
 from reverie.world_model import Latent, WorldModel
 
 FOLDER = Path(os.environ.get("REVERIE_GOLDEN") or Path(__file__).parent / "golden")
@@ -45,11 +46,11 @@ compiled = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 
 class Golden:
     """One file, our learner set up for it, and what that computes."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, forms: Forms):
         with np.load(path) as file:
             self.arrays = {name: file[name] for name in file.files}
         self.observations, self.actions = self._spaces()
-        self.learner = Learner(self.observations, self.actions, self._config())
+        self.learner = Learner(self.observations, self.actions, self._config(), forms)
         shapes = jax.eval_shape(self.learner.init, jax.random.key(0))
         blank = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
         self.state: LearnerState = reference.load_state(blank, self.under("params/"))
@@ -218,14 +219,28 @@ def agree(
             pytest.fail(f"{name}{list(map(int, i))}: ours {got[i]}, theirs {expected[i]}, {excess[i]:.2f} × tolerance")
 
 
+def reference_name(name: str) -> str:
+    """The reference calls the loss of an observation by its key alone."""
+    return name.replace("observation/", "")
+
+
+def reference_names(metrics: Mapping[str, object]) -> dict[str, object]:
+    return {reference_name(name): value for name, value in metrics.items()}
+
+
 @cache
-def load(path: Path) -> Golden:
-    return Golden(path)
+def load(path: Path, forms: Forms = TEXTBOOK) -> Golden:
+    return Golden(path, forms)
 
 
-@pytest.fixture(params=FILES, ids=lambda path: path.stem, scope="module")
+# The textbook's forms with every file, and the platform's with the one that has every kind of space.
+CASES = [pytest.param((path, TEXTBOOK), id=path.stem) for path in FILES]
+CASES += [pytest.param((path, best_forms(jnp.float32)), id="mixed, tuned") for path in FILES if path.stem == "mixed"]
+
+
+@pytest.fixture(params=CASES, scope="module")
 def golden(request: pytest.FixtureRequest) -> Golden:
-    return load(request.param)
+    return load(*request.param)
 
 
 def test_there_are_golden_files():
@@ -272,12 +287,12 @@ def test_world_model(golden):
 
 def test_losses(golden):
     _, total, aux = golden.first
-    ours = {f"loss/terms/{name}": x for name, x in aux.losses.items()} | {"loss/total": total}
+    ours = {f"loss/terms/{reference_name(name)}": x for name, x in aux.losses.items()} | {"loss/total": total}
     agree(ours, golden.under("loss/terms/", "loss/total"))
 
 
 def test_loss_metrics(golden):
-    agree(golden.first[2].metrics, golden.under("loss/metrics/"))
+    agree(reference_names(golden.first[2].metrics), golden.under("loss/metrics/"))
 
 
 def test_gradients(golden):
@@ -313,7 +328,7 @@ def test_open_loop_imagination(golden):
 def test_metrics_of_an_update(golden, update):
     state, output = golden.updates[update]
     counts = {"opt/updates": state.updates, "opt/param_count": state.networks.parameter_count}
-    agree(output.metrics | counts, golden.under(f"train/{update}/metrics/"))
+    agree(reference_names(output.metrics) | counts, golden.under(f"train/{update}/metrics/"))
 
 
 def test_return_scale_after_the_first_update(golden):

@@ -22,7 +22,7 @@ CONFIG = Config(
     behaviour=BehaviourConfig(imagination_length=3),
     optimizer=OptimizerConfig(learning_rate=1e-2, warmup=2),
 )
-SCALES = {"vector": 1, "rew": 1, "con": 1, "dyn": 1, "rep": 0.1, "policy": 1, "value": 1, "repval": 0.3}
+SCALES = {"observation/vector": 1, "rew": 1, "con": 1, "dyn": 1, "rep": 0.1, "policy": 1, "value": 1, "repval": 0.3}
 B, T = 2, 4
 
 
@@ -164,7 +164,7 @@ def test_actor_and_critic_learn_from_their_own_terms_only(gradient_of):
 
 
 def test_the_world_models_terms_train_no_behaviour(gradient_of):
-    gradient = gradient_of("vector", "rew", "con", "dyn", "rep")
+    gradient = gradient_of("observation/vector", "rew", "con", "dyn", "rep")
     assert all_zero((gradient.actor, gradient.critic))
     assert none_zero((gradient.world_model.encoder, gradient.world_model.decoder, gradient.world_model.reward_head))
 
@@ -173,3 +173,23 @@ def test_replayed_values_train_critic_and_world_model_but_no_actor(gradient_of):
     gradient = gradient_of("repval")
     assert none_zero((gradient.critic, gradient.world_model.encoder))
     assert all_zero((gradient.actor, gradient.world_model.decoder))
+
+
+def test_observations_named_like_loss_terms_have_losses_and_scales_of_their_own():
+    names = [name for name in SCALES if "/" not in name]
+    learner = Learner({name: Continuous((2,)) for name in names}, ACTIONS, CONFIG)
+    flags = jnp.zeros((B, T + 1), bool)
+    batch = Experience(
+        observation={name: jnp.zeros((B, T + 1, 2)) for name in names},
+        action={"action": jnp.zeros((B, T + 1), jnp.int32)},
+        reward=jnp.zeros((B, T + 1)),
+        is_first=flags,
+        is_last=flags,
+        is_terminal=flags,
+        deter=jnp.zeros((B, T + 1, 8)),
+        stoch=jnp.zeros((B, T + 1, 2), jnp.int32),
+    )
+    state = jax.eval_shape(learner.init, jax.random.key(0))
+    _, aux = jax.eval_shape(lambda state: learner.loss(state.networks, state, batch, None), state)
+    assert set(aux.losses) == {*names, *(f"observation/{name}" for name in names)}
+    assert {f"loss/{name}" for name in aux.losses} <= set(aux.metrics)

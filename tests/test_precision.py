@@ -12,6 +12,7 @@ from reverie.config import Config, ModelConfig
 from reverie.experience import Experience
 from reverie.learner import Learner
 from reverie.spaces import Continuous, Discrete, Image
+from reverie.tuned import best_forms
 
 pytestmark = pytest.mark.slow  # compiles the whole loss twice
 B, T = 3, 5
@@ -21,7 +22,8 @@ ACTIONS = {"force": Continuous((2,)), "move": Discrete((), 4)}
 
 
 def losses_and_gradient(dtype: str):
-    learner = Learner(OBSERVATIONS, ACTIONS, Config(model=replace(MODEL, compute_dtype=dtype)))
+    config = Config(model=replace(MODEL, compute_dtype=dtype))
+    learner = Learner(OBSERVATIONS, ACTIONS, config, best_forms(jnp.dtype(dtype)))
     rng, shape = np.random.default_rng(0), (B, T + 1)
     flags = jnp.zeros(shape, bool)
     batch = Experience(

@@ -1,4 +1,4 @@
-"""Gymnasium spaces to features, observations and actions there and back, and the sentences of the errors."""
+"""Spaces: features, conversion of observations and actions, saving, and the wording of errors."""
 
 import json
 from typing import Any
@@ -30,7 +30,7 @@ def decode(space: gym.Space[Any], values: Any) -> Any:
     return acting(space).decode_action({"action": np.asarray(values)})
 
 
-# Which feature a space becomes.
+# The feature for each space.
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def decode(space: gym.Space[Any], values: Any) -> Any:
         (spaces.Box(0, 255, (4, 3, 96, 80), np.uint8), {"image": Image((96, 80, 12))}),
         (spaces.Box(0, 1, (30, 20, 3), np.float64), {"image": Image((30, 20, 3))}),
         (spaces.Box(0, 255, (3, 30, 20), np.float32), {"image": Image((30, 20, 3))}),
-        (spaces.Box(-1, 1, (30, 20, 3), np.float32), {"vector": Continuous((30, 20, 3))}),
+        (spaces.Box(-1, 1, (30, 20, 3), np.float32), {"image": Image((30, 20, 3))}),
         (spaces.Box(0, 1, (30, 20), np.float32), {"vector": Continuous((30, 20))}),
         (spaces.Box(0, 1, (30, 20, 9), np.float32), {"vector": Continuous((30, 20, 9))}),
         (spaces.Discrete(5, start=-2), {"discrete": Discrete((), 5)}),
@@ -102,17 +102,19 @@ def test_keys_choose_observations() -> None:
     some = restrict(chosen, sample)
     assert chosen.contains(some)
     np.testing.assert_array_equal(some["pair"]["1"], sample["pair"][1])
-    # The whole observation will do for an agent, too.
+    # An agent also accepts the whole observation.
     observing(chosen).check_observation(sample)
     assert observing(chosen).is_single(sample)
     with pytest.raises(ValueError, match="lacks 'eye/left'"):
         restrict(chosen, {"eye": {}})
-    with pytest.raises(UnsupportedSpaceError, match="no observation matches the keys 'ear'; there are eye/left"):
+    with pytest.raises(
+        UnsupportedSpaceError, match="'ear', which matches no observation; the observations are: eye/left"
+    ):
         choose(space, "ear")
     with pytest.raises(ValueError, match="keys must be a regular expression, got"):
         choose(space, "(")
     assert choose(space, ".*") is space
-    assert choose(FLOAT, "anything") is FLOAT  # a bare one has no key
+    assert choose(FLOAT, "anything") is FLOAT  # a bare space has no key
 
 
 @pytest.mark.parametrize(
@@ -134,7 +136,7 @@ def test_pixels_arrive_where_they_belong(shape: tuple[int, ...], axes: str) -> N
         assert encoded[n, h, w, f * lengths["c"] + c] == value[(n, *(place[axis] for axis in axes))]
 
 
-def test_float_images_become_the_nearest_brightness() -> None:
+def test_float_images_are_rounded_to_256_levels() -> None:
     unit, byte = (observing(spaces.Box(0, high, (8, 8, 1), np.float32)) for high in (1, 255))
     image = np.zeros((1, 8, 8, 1), np.float32)
     image[0, 0, :4, 0] = [0.6, 1, 1 / 255, 0.499 / 255]
@@ -154,16 +156,16 @@ def test_float_images_become_the_nearest_brightness() -> None:
 @pytest.mark.parametrize(
     ("space", "words"),
     [
-        (spaces.Text(5), "the observation is Text.*drop it .*or embed it with a wrapper"),
+        (spaces.Text(5), "the observation is Text.*remove it .*or embed it with a wrapper"),
         (spaces.Dict({"mission": spaces.Text(5)}), "observation 'mission' is Text"),
         (spaces.Sequence(MOVE), "supported are Box, Discrete"),
         (spaces.Dict({}), "empty Dict"),
         (spaces.Dict({"a": spaces.Dict({})}), "'a' is an empty Dict"),
         (
             spaces.Dict({"a/b": MOVE, "a": spaces.Dict({"b": MOVE})}),
-            "two observation spaces are called 'a/b'",
+            "two observation spaces have the key 'a/b'",
         ),
-        (spaces.Dict({0: MOVE}), "must have names, got the key 0"),
+        (spaces.Dict({0: MOVE}), "must be non-empty strings, got 0"),
         (spaces.Box(-1, 1, (0,)), "no entries"),
         (spaces.Tuple([]), "empty Tuple"),
         (spaces.MultiDiscrete([]), "no entries"),
@@ -180,12 +182,12 @@ def test_unsupported_observation(space: gym.Space[Any], words: str) -> None:
         observing(space)
 
 
-def test_all_that_is_not_supported_is_named_at_once() -> None:
+def test_all_unsupported_spaces_are_named_at_once() -> None:
     with pytest.raises(UnsupportedSpaceError, match="the observation is Text.*; the action is Sequence"):
         Spaces(spaces.Text(3), spaces.Sequence(MOVE))
 
 
-def test_an_agent_saved_with_the_shape_of_its_bits_can_be_read() -> None:
+def test_the_older_format_of_multi_binary_loads() -> None:
     move = {"type": "Discrete", "n": 3, "start": 0, "dtype": "int64"}
     saved = {"observation": {"type": "MultiBinary", "shape": [2, 3]}, "action": move}
     assert Spaces.from_json(saved).observation_space == spaces.MultiBinary([2, 3])
@@ -227,7 +229,7 @@ def test_encode_observation() -> None:
     np.testing.assert_array_equal(encoded["body/height"], [1.5, -2])
     np.testing.assert_array_equal(encoded["cards"], [[0, 0], [2, 4]])
     np.testing.assert_array_equal(encoded["buttons"], [[0, 1], [1, 1]])
-    camera[:] = 0  # what the environment does with its buffer is no longer of interest
+    camera[:] = 0  # reusing the environment's buffer must not matter
     assert (encoded["camera"] == 7).all()
 
 
@@ -242,7 +244,7 @@ def test_encode_observation() -> None:
         (MOVE, [0, 3], r"'discrete' of environment 1 is 3, outside of its space Discrete\(3\)"),
         (MOVE, [0.5], "expected integers"),
         (spaces.MultiDiscrete([2, 5]), [[2, 2]], r"environment 0 is 2 at index \(0,\)"),
-        (spaces.Box(0, 255, (64, 64, 3), np.uint8), np.zeros((1, 64, 64, 3)), "float64, but its space says uint8"),
+        (spaces.Box(0, 255, (64, 64, 3), np.uint8), np.zeros((1, 64, 64, 3)), "float64, but its space is uint8"),
         (spaces.Dict({"a": spaces.Dict({"b": MOVE})}), {"a": {}}, "lacks 'a/b'"),
         (spaces.Dict({"a": MOVE, "b": MOVE}), {"a": [1], "b": [1, 1]}, "differ in their number of rows"),
     ],
@@ -255,15 +257,15 @@ def test_bad_observation(space: gym.Space[Any], value: Any, words: str) -> None:
 def test_check_observation() -> None:
     image = observing(spaces.Box(0, 255, (64, 64, 3), np.uint8))
     image.check_observation(np.zeros((64, 64, 3), np.uint8))
-    with pytest.raises(ValueError, match=r"shape \(1, 64, 3\), but its space says \(64, 64, 3\)"):
+    with pytest.raises(ValueError, match=r"shape \(1, 64, 3\), but its space has \(64, 64, 3\)"):
         image.check_observation(np.zeros((1, 64, 3), np.uint8))
-    with pytest.raises(ValueError, match="float32, but its space says uint8"):
+    with pytest.raises(ValueError, match="float32, but its space is uint8"):
         image.check_observation(np.zeros((64, 64, 3), np.float32))
     observing(MOVE).check_observation(2)
     observing(FLOAT).check_observation([0, 1])  # integers become float32 without harm
 
 
-# Actions. Expected values by hand: [-1, 1] onto [low, high] is low + (a + 1) / 2 · (high - low).
+# Actions. Expected values computed by hand: [-1, 1] onto [low, high] is low + (a + 1) / 2 · (high - low).
 
 
 def test_bounds_are_mapped_linearly_and_clipped() -> None:
@@ -289,7 +291,7 @@ def test_the_largest_float_stands_for_infinity(dtype: Any) -> None:
 
 def test_integer_bounds_are_rounded() -> None:
     actions = decode(spaces.Box(0, 10, (1,), np.int32), [[-1], [0], [0.5], [9]])
-    np.testing.assert_array_equal(actions, [[0], [5], [8], [10]])  # 7.5 goes to the even neighbour
+    np.testing.assert_array_equal(actions, [[0], [5], [8], [10]])  # 7.5 rounds to the even neighbor
     assert actions.dtype == np.int32
     limits = np.iinfo(np.int64)
     whole = decode(spaces.Box(limits.min, limits.max - 1, (1,), np.int64), [[-1], [1]])
@@ -342,7 +344,7 @@ def boxes(draw: st.DrawFn) -> spaces.Box:
     top = 1 if dtype.kind == "b" else 100
     number = st.floats(bottom, top, width=16) if dtype.kind == "f" else st.integers(bottom, top)
     bottomless = st.booleans() if dtype.kind in "fi" else st.just(False)
-    # Gymnasium can't make an int64 space that is endless above in some entries only.
+    # Gymnasium cannot create an int64 space that is unbounded above in some entries only.
     topless = st.just(False) if dtype == np.int64 else bottomless
     low, high = np.empty(shape), np.empty(shape)
     for index in np.ndindex(shape):
@@ -372,7 +374,7 @@ IMAGES = st.builds(
 
 
 def nested(leaves: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """A space or Dicts and Tuples of them."""
+    """A space, or Dicts and Tuples of spaces."""
     return st.recursive(
         leaves,
         lambda inner: (
@@ -388,7 +390,7 @@ ACTIONS = nested(boxes() | DISCRETES | MULTI_DISCRETES | MULTI_BINARIES)
 
 
 def assert_same_space(one: Any, other: Any) -> None:
-    """Exactly, which Gymnasium's own comparison (within a tolerance, without bounded_…) does not ask for."""
+    """Compare exactly; Gymnasium's own comparison has a tolerance and ignores bounded_…."""
     assert one == other
     assert type(one) is type(other)
     if isinstance(one, spaces.Dict):

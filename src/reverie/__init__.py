@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from reverie.config import Config
     from reverie.envs import make_env
     from reverie.training import Evaluation, evaluate, train
+    from reverie.world_model import register_decoder, register_encoder
 
 _HOMES = {
     "train": "reverie.training",
@@ -19,9 +20,11 @@ _HOMES = {
     "Agent": "reverie.agent",
     "Config": "reverie.config",
     "make_env": "reverie.envs",
+    "register_encoder": "reverie.world_model",
+    "register_decoder": "reverie.world_model",
 }
 
-__all__ = ["train", "evaluate", "Evaluation", "Agent", "Config", "make_env"]
+__all__ = ["train", "evaluate", "Evaluation", "Agent", "Config", "make_env", "register_encoder", "register_decoder"]
 __version__ = "0.1.0"
 
 

@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from reverie.config import (
+    WIDTHS,
     BehaviourConfig,
     Config,
     EnvConfig,
@@ -14,25 +15,8 @@ from reverie.config import (
     RunConfig,
 )
 
-
-def _size(deter: int, hidden: int, classes: int, depth: int, units: int) -> ModelConfig:
-    return ModelConfig(deter=deter, hidden=hidden, classes=classes, depth=depth, units=units)
-
-
-WIDTHS = ("deter", "hidden", "classes", "depth", "units")  # the settings that a size decides
-
-SIZES = MappingProxyType(
-    {
-        "size1m": _size(512, 64, 4, 4, 64),
-        "size12m": _size(2048, 256, 16, 16, 256),
-        "size25m": _size(3072, 384, 24, 24, 384),
-        "size50m": _size(4096, 512, 32, 32, 512),
-        "size100m": _size(6144, 768, 48, 48, 768),
-        "size200m": _size(8192, 1024, 64, 64, 1024),
-        "size400m": _size(12288, 1536, 96, 96, 1536),
-    }
-)
-"""The published model sizes (section 2), named after their approximate number of parameters."""
+SIZES = MappingProxyType({name: ModelConfig(**widths) for name, widths in WIDTHS.items()})
+"""The published model sizes (section 2). Names give the approximate number of parameters."""
 
 
 class SuitePreset(NamedTuple):

@@ -1,4 +1,4 @@
-"""VectorEnvs of others: however they go on after an episode, each environment has the same stream of records."""
+"""VectorEnvs: the same stream of records per environment in every autoreset mode."""
 
 import sys
 from typing import Any
@@ -15,14 +15,14 @@ from reverie.envs.batched import VectorEnvironments
 from reverie.envs.make import NotAnEnvironmentError, UnknownEnvironmentError
 from reverie.errors import InputError
 
-cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the processes can't import this file
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # worker processes cannot import this file
 
 MODES = list(AutoresetMode)
 LENGTHS = [3, 1, 4]
 
 
 class Scripted(gym.Env[Any, Any]):
-    """Shows (episode, time) and the action before; terminated and truncated in turn, after as many steps as it says."""
+    """Observes (episode, time) and the previous action; alternately terminates and truncates after `length` steps."""
 
     observation_space = spaces.Dict({"at": spaces.Box(0, 99, (2,), np.float32), "did": spaces.Discrete(4)})
     action_space = spaces.Discrete(4)
@@ -46,7 +46,7 @@ class Scripted(gym.Env[Any, Any]):
 
 
 class Batched(VectorEnv[Any, Any, Any]):
-    """A vector environment whose final observations are a batch, as those have that are written as one."""
+    """A VectorEnv whose final observations are a batch, as in natively vectorized environments."""
 
     def __init__(self, inner: SyncVectorEnv) -> None:
         self.inner, self.num_envs, self.metadata = inner, inner.num_envs, inner.metadata
@@ -70,11 +70,11 @@ def sync(mode: AutoresetMode, **kwargs: Any) -> SyncVectorEnv:
 
 
 def streams(envs: Any, length: int) -> list[list[tuple[Any, ...]]]:
-    """The first records of each environment; each does its own place and the time, modulo 4, as long as it is asked."""
+    """The first records of each environment; the action is its index plus the time, modulo 3."""
     found: list[list[tuple[Any, ...]]] = [[] for _ in LENGTHS]
     step = envs.reset()
     while min(map(len, found)) < length:
-        action = np.full(len(LENGTHS), 3)  # what those are told that are not ready must not matter
+        action = np.full(len(LENGTHS), 3)  # actions of environments that are not ready must not matter
         for i in np.flatnonzero(envs.ready):
             at, did = step.observation["at"][i].tolist(), int(step.observation["did"][i])
             found[i].append((*at, did, float(step.reward[i]), *(bool(flag[i]) for flag in step[2:])))
@@ -85,7 +85,7 @@ def streams(envs: Any, length: int) -> list[list[tuple[Any, ...]]]:
 
 @pytest.fixture(scope="module")
 def expected() -> list[list[tuple[Any, ...]]]:
-    """What Reverie's own environments show."""
+    """The records of Reverie's own environments."""
     found = []
     for i, length in enumerate(LENGTHS):
         envs, stream = Environments(Scripted(length)), []
@@ -100,7 +100,7 @@ def expected() -> list[list[tuple[Any, ...]]]:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("make", [sync, lambda mode: sync(mode, copy=False), lambda mode: Batched(sync(mode))])
-def test_every_mode_gives_the_same_streams(mode: AutoresetMode, make: Any, expected: Any) -> None:
+def test_every_mode_returns_the_same_streams(mode: AutoresetMode, make: Any, expected: Any) -> None:
     with VectorEnvironments(make(mode)) as envs:
         found = streams(envs, 40)
     assert found == expected
@@ -113,13 +113,13 @@ def test_every_mode_gives_the_same_streams(mode: AutoresetMode, make: Any, expec
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_in_processes_of_gymnasiums_too(mode: AutoresetMode, expected: Any) -> None:
+def test_async_vector_envs_return_the_same_streams(mode: AutoresetMode, expected: Any) -> None:
     env = AsyncVectorEnv([lambda n=n: Scripted(n) for n in LENGTHS], autoreset_mode=mode, context="spawn")
     with VectorEnvironments(env) as envs:
         assert streams(envs, 15) == [stream[:15] for stream in expected]
 
 
-def test_what_was_shown_does_not_change(expected: Any) -> None:
+def test_returned_observations_do_not_change(expected: Any) -> None:
     with VectorEnvironments(sync(AutoresetMode.SAME_STEP, copy=False)) as envs:
         shown = [(envs.reset(), envs.ready)]
         shown += [(envs.step({"action": np.zeros(3, int)}), envs.ready) for _ in range(20)]
@@ -128,7 +128,7 @@ def test_what_was_shown_does_not_change(expected: Any) -> None:
         assert at == [record[:2] for record in stream[: len(at)]]
 
 
-def test_a_seed_repeats_and_held_out_ones_are_others() -> None:
+def test_seeds_are_reproducible_and_held_out_seeds_differ() -> None:
     def first(**settings: Any) -> np.ndarray:
         with open_environments("CartPole-v1", 3, mode="vector", **settings) as envs:
             assert isinstance(envs, VectorEnvironments)
@@ -139,39 +139,39 @@ def test_a_seed_repeats_and_held_out_ones_are_others() -> None:
     assert np.any(first(seed=1) != first(seed=1, held_out=True))
 
 
-def test_functions_and_those_that_exist_are_taken() -> None:
+def test_factories_and_objects_are_accepted() -> None:
     def factory(num_envs: int) -> VectorEnv[Any, Any, Any]:
         return sync(AutoresetMode.DISABLED) if num_envs == 3 else gym.make_vec("CartPole-v1", num_envs=2)
 
     for env in (factory, sync(AutoresetMode.DISABLED)):
         with open_environments(env, 3, mode="vector") as envs:
             assert envs.reset().observation["at"].tolist() == [[1, 0]] * 3
-    with pytest.raises(NotAnEnvironmentError, match="has 2 environments, but 5 were asked for"):
+    with pytest.raises(NotAnEnvironmentError, match="has 2 environments, expected 5"):
         open_environments(factory, 5, mode="vector")
 
 
 @pytest.mark.parametrize(
     ("env", "error", "sentence"),
     [
-        (lambda num_envs: gym.make("CartPole-v1"), NotAnEnvironmentError, "choose another mode than 'vector'"),
-        ("atari/pong", NotAnEnvironmentError, "choose another mode than 'vector'"),
+        (lambda num_envs: gym.make("CartPole-v1"), NotAnEnvironmentError, "choose a mode other than 'vector'"),
+        ("atari/pong", NotAnEnvironmentError, "choose a mode other than 'vector'"),
         ("CartPol-v1", UnknownEnvironmentError, "did you mean 'CartPole-v1'"),
     ],
 )
-def test_what_is_no_vector_environment_is_refused(env: Any, error: type[Exception], sentence: str) -> None:
+def test_anything_but_a_vector_env_is_refused(env: Any, error: type[Exception], sentence: str) -> None:
     with pytest.raises(error, match=sentence):
         open_environments(env, 2, mode="vector")
 
 
-def test_a_vector_environment_in_another_mode_is_told_of_this_one() -> None:
-    with pytest.raises(NotAnEnvironmentError, match="for which there is the mode 'vector'"):
+def test_a_vector_env_in_another_mode_gets_a_hint() -> None:
+    with pytest.raises(NotAnEnvironmentError, match="use it with --env.mode vector"):
         make_env(lambda: sync(AutoresetMode.NEXT_STEP))
 
 
-def test_who_does_not_say_how_it_goes_on_is_refused() -> None:
+def test_a_missing_autoreset_mode_is_refused() -> None:
     env = sync(AutoresetMode.NEXT_STEP)
     env.metadata = {}
-    with pytest.raises(InputError, match="does not say how an episode follows the one before"):
+    with pytest.raises(InputError, match="does not name its autoreset mode"):
         VectorEnvironments(env)
 
 
@@ -184,7 +184,7 @@ def test_a_reward_that_is_not_finite_is_named(reward: float) -> None:
 
     envs = VectorEnvironments(SyncVectorEnv([lambda: Bad(3)]))
     envs.reset()
-    with pytest.raises(BrokenEnvironmentError, match="expected 1 finite rewards"):
+    with pytest.raises(BrokenEnvironmentError, match="must return 1 finite rewards"):
         envs.step({"action": np.array([0])})
 
 

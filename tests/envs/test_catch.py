@@ -1,4 +1,4 @@
-"""Catch keeps Gymnasium's contract, its rules, and what it says about chance."""
+"""Catch: Gymnasium's contract, its rules, and its chance level."""
 
 import gymnasium as gym
 import numpy as np
@@ -18,7 +18,7 @@ def test_gymnasium_contract(name: str) -> None:
 
 
 def play(env: Catch, policy: str, episodes: int) -> list[float]:
-    """The return of every episode. The policies: look and follow the ball, don't move, random."""
+    """The return of every episode with a policy: "look" follows the ball, "stay" never moves, "random"."""
     random, returns = np.random.default_rng(0), []
     observation, _ = env.reset(seed=0)
     for _ in range(episodes):
@@ -40,7 +40,7 @@ def play(env: Catch, policy: str, episodes: int) -> list[float]:
 
 
 @pytest.mark.parametrize(("columns", "rows", "balls"), [(8, 8, 1), (8, 8, 4), (5, 9, 2), (2, 2, 3)])
-def test_who_looks_catches_all(columns: int, rows: int, balls: int) -> None:
+def test_looking_catches_all_balls(columns: int, rows: int, balls: int) -> None:
     assert set(play(Catch(columns, rows, balls, "vector"), "look", 100)) == {float(balls)}
 
 
@@ -89,7 +89,7 @@ def test_the_image_shows_ball_and_paddle(columns: int, rows: int) -> None:
         ball = np.argwhere((image == BALL).all(-1))
         paddle = np.argwhere((image == PADDLE).all(-1))
         seen = [(ball.mean(0)[1], columns, vector[0]), (paddle.mean(0)[1], columns, vector[2])]
-        if step < rows - 1:  # then the paddle may cover a part of the ball
+        if step < rows - 1:  # in the last row, the paddle may cover part of the ball
             seen.append((ball.mean(0)[0], rows, vector[1]))
         for pixel, cells, coordinate in seen:
             assert int((pixel + 0.5) * cells / 64) == round((coordinate + 1) / 2 * (cells - 1))
@@ -127,5 +127,5 @@ def test_bad_arguments(arguments: dict[str, int]) -> None:
 
 
 def test_bad_observation_name() -> None:
-    with pytest.raises((ValueError, TypeError), match="text"):  # TypeError where annotations are checked
+    with pytest.raises((ValueError, TypeError), match="text"):  # TypeError if annotations are checked
         Catch(observation="text")  # type: ignore[arg-type]

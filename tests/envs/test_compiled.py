@@ -1,4 +1,4 @@
-"""Environments written in JAX: in a compiled program they show what they show when stepped from Python."""
+"""JAX environments: compiled, they return the same records as stepped from Python."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from reverie.spaces.traced import decode_action, encode_observation
 
 
 class Counting(JaxEnv):
-    """Shows time and what was done, pays the time; action 1 leads to the end at once, time 5 cuts the episode off."""
+    """Observes the time and the last action, rewards the time; action 1 terminates, time 5 truncates."""
 
     observation_space = spaces.Dict({"time": spaces.Box(0, 9, (2,)), "done": spaces.Discrete(5, start=5)})
     action_space = spaces.Discrete(3, start=5)
@@ -33,7 +33,7 @@ class Counting(JaxEnv):
 
 
 class Random(Counting):
-    """Begins at a random time."""
+    """Starts at a random time."""
 
     def reset(self, key: Any) -> tuple[Any, Any]:
         _, shown = super().reset(key)
@@ -41,7 +41,7 @@ class Random(Counting):
 
 
 @pytest.mark.parametrize("num_envs", [1, 3, 300])
-def test_the_stream_is_that_of_environments_stepped_from_python(num_envs):
+def test_records_equal_those_of_environments_stepped_from_python(num_envs):
     compiled, plain = CompiledEnvironments(Counting(), num_envs), Environments(Counting, num_envs)
     assert compiled.spaces == plain.spaces
     state, step = jax.jit(compiled.reset)(jax.random.key(0))
@@ -57,7 +57,7 @@ def test_the_stream_is_that_of_environments_stepped_from_python(num_envs):
     assert ends > num_envs
 
 
-def test_no_two_episodes_begin_alike():
+def test_episodes_start_differently():
     envs = CompiledEnvironments(Random(), 256)  # two at a time
     state, step = jax.jit(envs.reset)(jax.random.key(0))
     first = np.bincount(state, minlength=4)
@@ -69,7 +69,7 @@ def test_no_two_episodes_begin_alike():
     assert min(*first, *np.bincount(state, minlength=4)) > 30
 
 
-def test_only_the_chosen_keys_are_shown():
+def test_only_selected_keys_are_observed():
     envs = CompiledEnvironments(Counting(), 2, keys="time")
     assert list(envs.spaces.observation) == ["time"]
     assert list(envs.reset(jax.random.key(0))[1].observation) == ["time"]
@@ -101,7 +101,7 @@ def batch(space: gym.Space[Any], size: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("space", [*IMAGES, *OTHERS], ids=str)
-def test_observations_are_translated_as_outside_of_a_program(space):
+def test_observations_are_converted_as_on_the_host(space):
     both = Spaces(spaces.Tuple([space, space]), spaces.Discrete(2))
     value = (batch(space, 5), batch(space, 5)[::-1])
     expected = both.encode_observation(value)
@@ -112,7 +112,7 @@ def test_observations_are_translated_as_outside_of_a_program(space):
 
 
 @pytest.mark.parametrize("space", OTHERS, ids=str)
-def test_actions_are_translated_as_outside_of_a_program(space):
+def test_actions_are_converted_as_on_the_host(space):
     both = Spaces(spaces.Box(0, 1, (2,)), spaces.Dict({"a": space}))
     (feature,) = both.action.values()
     rng = np.random.default_rng(0)
@@ -126,7 +126,7 @@ def test_actions_are_translated_as_outside_of_a_program(space):
     np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-6)
 
 
-def test_make_env_gives_an_environment_of_gymnasium():
+def test_make_env_returns_a_gymnasium_environment():
     env = make_env(Counting, render_mode="rgb_array")
     assert isinstance(env, gym.Env)
     for _ in range(2):
@@ -135,13 +135,13 @@ def test_make_env_gives_an_environment_of_gymnasium():
         observation, reward, terminated, truncated, _ = env.step(np.int64(6))
         assert env.observation_space.contains(observation)
         assert (observation["done"], reward, terminated, truncated) == (6, 1, True, False)
-    with pytest.raises(InputError, match="Counting can't be drawn"):
+    with pytest.raises(InputError, match="Counting has no renderer"):
         env.render()
     shown = [make_env(Random()).reset(seed=seed)[0]["time"].tolist() for seed in (1, 1)]
     assert shown[0] == shown[1]
 
 
-def test_what_is_written_in_jax_is_found():
+def test_jax_environments_are_found():
     env = Counting()
     assert find_jax_env(env) is env
     assert isinstance(find_jax_env(Counting), Counting)

@@ -1,6 +1,10 @@
-"""Environments that fail, in this process and in processes of their own: made anew, counted, and at last given up."""
+"""Failing environments, in this process and in worker processes: restarted, counted, and finally given up."""
 
+import multiprocessing
 import os
+import random
+import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -13,9 +17,9 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from reverie.envs import Environments, vector
+from reverie.envs import BrokenEnvironmentError, Environments, vector
 
-cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the processes can't import this file
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # worker processes cannot import this file
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +28,7 @@ def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class UnsendableError(Exception):
-    """Has something that no pipe takes."""
+    """Holds objects that cannot be pickled."""
 
     def __init__(self, what: str) -> None:
         super().__init__(what)
@@ -33,7 +37,7 @@ class UnsendableError(Exception):
 
 
 class Failing(gym.Env[Any, Any]):
-    """Shows (life, time) of one that fails at `when`, as often as its file says."""
+    """Observes (life, time); fails at time `when` in its first `times` lives, counted in a file."""
 
     observation_space = spaces.Box(0, 99, (2,), np.float32)
     action_space = spaces.Discrete(2)
@@ -75,9 +79,9 @@ ANYWHERE = ["raises", "raises what can't be sent", "nan reward", "nan", "shape",
 
 
 def environments(how: str, lives: Path, processes: bool, **settings: Any) -> Environments:
-    # Of processes, one is made first to learn the spaces, and takes a life.
-    kwargs = {"how": how, "lives": lives, "times": settings.pop("times", 1) + processes}
-    return Environments(Failing, mode="parallel" if processes else "serial", timeout=5, env_kwargs=kwargs, **settings)
+    # The copy that is checked first takes a life.
+    kwargs = {"how": how, "lives": lives, "times": settings.pop("times", 1) + 1}
+    return Environments(Failing, mode="parallel" if processes else "serial", timeout=2, env_kwargs=kwargs, **settings)
 
 
 def go_on(envs: Environments) -> None:
@@ -88,16 +92,16 @@ def go_on(envs: Environments) -> None:
 @pytest.mark.parametrize(
     ("how", "processes"), [*((how, False) for how in ANYWHERE), *((how, True) for how in [*ANYWHERE, "exits", "hangs"])]
 )
-def test_one_that_fails_is_made_anew(how: str, processes: bool, tmp_path: Path) -> None:
+def test_a_failed_environment_is_restarted(how: str, processes: bool, tmp_path: Path) -> None:
     with environments(how, tmp_path / "lives", processes, restarts=2) as envs:
         told: list[str] = []
         envs.tell = told.append
         shown = [envs.reset()] + [envs.step({"action": np.array([1])}) for _ in range(5)]
         assert envs.failures == 1
         (sentence,) = told
-        assert "environment 0 failed" in sentence
-        assert "1 more times are allowed" in sentence
-    life = 1 + processes
+        assert "Environment 0 failed" in sentence
+        assert "1 more restart allowed" in sentence
+    life = 2
     seen = [step.observation["vector"][0].tolist() for step in shown]
     assert seen == [[life, 0], [life, 1], [life, 2], [life + 1, 0], [life + 1, 1], [life + 1, 2]]
     assert [bool(step.is_first[0]) for step in shown] == [True, False, False, True, False, False]
@@ -106,9 +110,9 @@ def test_one_that_fails_is_made_anew(how: str, processes: bool, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("processes", [False, True])
-def test_the_others_go_on_meanwhile(processes: bool, tmp_path: Path) -> None:
+def test_the_other_environments_continue(processes: bool, tmp_path: Path) -> None:
     class First(Failing):
-        """Of several, the one that is first to come so far raises."""
+        """The first of several environments that gets this far raises."""
 
         def __init__(self, mark: Path) -> None:
             self.how, self.life, self.times, self.when, self.mark = "", 0, 0, 0, mark
@@ -120,20 +124,25 @@ def test_the_others_go_on_meanwhile(processes: bool, tmp_path: Path) -> None:
             return super().step(action)
 
     with Environments(
-        First, 3, mode="parallel" if processes else "serial", restarts=3, env_kwargs={"mark": tmp_path / "mark"}
+        First,
+        3,
+        mode="parallel" if processes else "serial",
+        restarts=3,
+        env_kwargs={"mark": tmp_path / "mark"},
+        check=False,
     ) as envs:
         shown = [envs.reset()] + [envs.step({"action": np.zeros(3, int)}) for _ in range(4)]
         failures = envs.failures
     times = np.stack([step.observation["vector"][:, 1] for step in shown], 1).tolist()
-    # Processes may come there at the same moment.
+    # Several processes may get there at the same moment.
     assert 1 <= failures <= (3 if processes else 1)
     assert sorted(times) == [[0, 1, 2, 0, 1]] * failures + [[0, 1, 2, 3, 4]] * (3 - failures)
 
 
 @pytest.mark.parametrize("how", ["raises", "exits", "hangs"])
-def test_an_asynchronous_one_is_made_anew(how: str, tmp_path: Path) -> None:
+def test_an_asynchronous_environment_is_restarted(how: str, tmp_path: Path) -> None:
     class One(Failing):
-        """Fails if nobody has before, whichever it is of two."""
+        """Fails unless the other one of the two has failed already."""
 
         def step(self, action: Any) -> Any:
             if self.time + 1 == self.when and not (tmp_path / "mark").exists():
@@ -143,7 +152,7 @@ def test_an_asynchronous_one_is_made_anew(how: str, tmp_path: Path) -> None:
 
     kwargs = {"how": how, "lives": tmp_path / "lives", "times": 0}
     records: list[list[tuple[float, bool, bool]]] = [[], []]
-    with Environments(One, 2, mode="async", timeout=5, restarts=2, env_kwargs=kwargs) as envs:
+    with Environments(One, 2, mode="async", timeout=2, restarts=2, env_kwargs=kwargs) as envs:
         step = envs.reset()
         while min(map(len, records)) < 12:
             for i in np.flatnonzero(envs.ready):
@@ -160,79 +169,79 @@ def test_an_asynchronous_one_is_made_anew(how: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("processes", [False, True])
-def test_past_the_budget_its_own_error_is_raised(processes: bool, tmp_path: Path) -> None:
+def test_its_own_error_is_raised_when_restarts_are_used_up(processes: bool, tmp_path: Path) -> None:
     with environments("raises", tmp_path / "lives", processes, restarts=2, times=99) as envs:
         envs.reset()
         with pytest.raises(ConnectionError, match="the simulator is gone") as error:
             go_on(envs)
         assert envs.failures == 2
     told = "".join(traceback.format_exception(error.value))
-    assert 'raise ConnectionError("the simulator is gone")' in told  # where in the environment it was
+    assert 'raise ConnectionError("the simulator is gone")' in told  # the line in the environment
 
 
-def test_one_that_never_starts_again_is_given_up(tmp_path: Path) -> None:
+def test_an_environment_that_cannot_be_created_again_is_given_up(tmp_path: Path) -> None:
     class Once(Failing):
-        """Can be made once."""
+        """Can be created only once."""
 
         def __init__(self, lives: Path) -> None:
             if lives.exists():
-                raise OSError("the licence is in use")
+                raise OSError("the license is in use")
             super().__init__("raises", lives)
 
-    envs = Environments(Once, restarts=3, env_kwargs={"lives": tmp_path / "lives"})
+    envs = Environments(Once, restarts=3, env_kwargs={"lives": tmp_path / "lives"}, check=False)
     envs.reset()
-    with pytest.raises(OSError, match="the licence is in use"):
+    with pytest.raises(OSError, match="the license is in use"):
         go_on(envs)
     assert envs.failures == 3
 
 
 @pytest.mark.parametrize("processes", [False, True])
-def test_a_first_reset_may_fail_too(processes: bool, tmp_path: Path) -> None:
+def test_the_first_reset_may_fail(processes: bool, tmp_path: Path) -> None:
     class Shy(Failing):
-        """Its first life can't begin an episode."""
+        """Cannot start an episode in its first life."""
 
         def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
-            if self.life == 1 + processes:
+            if self.life <= 2:
                 raise ConnectionError("not yet")
             return super().reset(seed=seed)
 
     kwargs = {"how": "", "lives": tmp_path / "lives"}
     with Environments(Shy, mode="parallel" if processes else "serial", restarts=1, env_kwargs=kwargs) as envs:
-        assert envs.reset().observation["vector"].tolist() == [[2 + processes, 0]]
-        assert envs.step({"action": np.array([1])}).observation["vector"].tolist() == [[2 + processes, 1]]
+        assert envs.reset().observation["vector"].tolist() == [[3, 0]]
+        assert envs.step({"action": np.array([1])}).observation["vector"].tolist() == [[3, 1]]
 
 
-def test_one_that_hangs_while_it_is_made_anew_is_given_up(tmp_path: Path) -> None:
+def test_an_environment_that_hangs_while_restarting_is_given_up(tmp_path: Path) -> None:
     class Slow(Failing):
-        """Waits for its server for ever, but for the first two times (one of them to learn the spaces)."""
+        """Waits for its server forever, except for the copy that is checked and the first one of the run."""
 
         def __init__(self, lives: Path) -> None:
             super().__init__("raises", lives, times=9)
             if self.life > 2:
                 time.sleep(1000)
 
-    with Environments(Slow, mode="parallel", restarts=1, timeout=3, env_kwargs={"lives": tmp_path / "lives"}) as envs:
+    with Environments(Slow, mode="parallel", restarts=1, timeout=1.5, env_kwargs={"lives": tmp_path / "lives"}) as envs:
         envs.reset()
-        with pytest.raises(TimeoutError, match="environment 0 has not answered for 3 seconds"):
+        with pytest.raises(TimeoutError, match="environment 0 has not answered for 1.5 seconds"):
             go_on(envs)
 
 
-def test_a_late_answer_is_not_taken_for_a_later_one(tmp_path: Path) -> None:
+def test_a_late_answer_is_not_mistaken_for_the_next_one(tmp_path: Path) -> None:
     class Late(Failing):
-        """Takes longer than it may, once."""
+        """Exceeds the timeout once."""
 
         def step(self, action: Any) -> Any:
             result = super().step(action)
             if self.time == 2:
-                time.sleep(4)
+                time.sleep(2)
             return result
 
     kwargs = {"how": "", "lives": tmp_path / "lives"}
-    with Environments(Late, mode="parallel", timeout=2, env_kwargs=kwargs) as envs:
+    with Environments(Late, mode="parallel", timeout=1, env_kwargs=kwargs) as envs:
         envs.reset()
         with pytest.raises(TimeoutError):
             go_on(envs)
-        time.sleep(3)
+        time.sleep(1.5)
         again = envs.reset()
         assert again.observation["vector"].tolist() == [[2, 0]]
         assert again.reward.tolist() == [0]
@@ -240,15 +249,15 @@ def test_a_late_answer_is_not_taken_for_a_later_one(tmp_path: Path) -> None:
 
 
 class PickyError(Exception):
-    """Can't be made from its text."""
+    """Cannot be recreated from its arguments."""
 
     def __init__(self, code: int, why: str) -> None:
         super().__init__(why)
 
 
-def test_an_error_that_does_not_arrive_is_told(tmp_path: Path) -> None:
+def test_an_error_that_cannot_be_unpickled_is_reported(tmp_path: Path) -> None:
     class Picky(Failing):
-        """Raises it."""
+        """Raises `PickyError`."""
 
         def step(self, action: Any) -> Any:
             raise PickyError(3, "because")
@@ -260,18 +269,256 @@ def test_an_error_that_does_not_arrive_is_told(tmp_path: Path) -> None:
             envs.step({"action": np.array([1])})
 
 
-def test_cancelled_it_does_not_wait_for_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cancelling_ends_the_pause_before_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vector, "FIRST_PAUSE", 50)
-    envs = Environments(Failing, restarts=3, env_kwargs={"how": "raises", "lives": tmp_path / "lives"})
+    envs = Environments(Failing, restarts=3, env_kwargs={"how": "raises", "lives": tmp_path / "lives"}, check=False)
     envs.reset()
     envs.cancel()
     with pytest.raises(ConnectionError):
         go_on(envs)
 
 
-def test_what_exists_already_is_not_made_anew(tmp_path: Path) -> None:
+def test_an_environment_object_is_not_restarted(tmp_path: Path) -> None:
     envs = Environments(Failing("raises", tmp_path / "lives"), restarts=5)
     envs.reset()
     with pytest.raises(ConnectionError):
         go_on(envs)
     assert envs.failures == 0
+
+
+class Exiting(Failing):
+    """Raises what ends a program."""
+
+    def step(self, action: Any) -> Any:
+        result = super().step(action)
+        if self.time == 2 and self.life == 2:
+            raise SystemExit(3) if self.how == "exit" else KeyboardInterrupt
+        return result
+
+
+@pytest.mark.parametrize("how", ["exit", "interrupt"])
+@pytest.mark.parametrize("processes", [False, True])
+def test_exits_of_an_environment_are_failures_of_it(how: str, processes: bool, tmp_path: Path) -> None:
+    told: list[str] = []
+    kwargs = {"how": how, "lives": tmp_path / "lives", "times": 0}
+    old = signal.signal(signal.SIGINT, lambda *_: None)  # as during training
+    try:
+        mode: Any = "parallel" if processes else "serial"
+        with Environments(Exiting, mode=mode, restarts=1, env_kwargs=kwargs) as envs:
+            envs.tell = told.append
+            envs.reset()
+            go_on(envs)
+    finally:
+        signal.signal(signal.SIGINT, old)
+    assert ("raised SystemExit(3)" if how == "exit" else "raised KeyboardInterrupt()") in told[0]
+
+
+def test_ctrl_c_of_the_user_is_no_failure(tmp_path: Path) -> None:
+    class Interrupted(Failing):
+        def step(self, action: Any) -> Any:
+            signal.raise_signal(signal.SIGINT)
+
+    kwargs = {"how": "", "lives": tmp_path / "lives"}
+    with Environments(Interrupted, restarts=9, env_kwargs=kwargs, check=False) as envs:
+        envs.reset()
+        with pytest.raises(KeyboardInterrupt):
+            go_on(envs)
+
+
+@pytest.mark.parametrize("processes", [False, True])
+def test_a_factory_that_exits_fails(processes: bool) -> None:
+    def factory() -> Any:
+        raise SystemExit("no license")
+
+    with pytest.raises(BrokenEnvironmentError, match=r"environment \d raised SystemExit\(no license\)"):
+        Environments(factory, 2, mode="parallel" if processes else "serial")
+
+
+def test_what_was_opened_is_closed_if_a_later_copy_fails() -> None:
+    closed = []
+
+    class Counted(Failing):
+        def __init__(self, index: int) -> None:
+            self.index = index
+            if index == 2:
+                raise OSError("port in use")
+
+        def close(self) -> None:
+            closed.append(self.index)
+
+    with pytest.raises(OSError, match="port in use"):
+        Environments(Counted, 3, check=False)
+    assert closed == [0, 1]
+
+
+def test_a_bug_is_not_restarted_again_and_again(tmp_path: Path) -> None:
+    class Buggy(Failing):
+        def step(self, action: Any) -> Any:
+            return self.missing  # type: ignore[attr-defined]
+
+    kwargs = {"how": "", "lives": tmp_path / "lives"}
+    with Environments(Buggy, restarts=10, env_kwargs=kwargs) as envs:
+        envs.tell = str
+        envs.reset()
+        with pytest.raises(AttributeError, match="missing"):
+            go_on(envs)
+        assert envs.failures == 1
+
+
+class FailsToClose(Failing):
+    """Raises when it is closed."""
+
+    def __init__(self) -> None:
+        pass
+
+    def close(self) -> None:
+        raise OSError("it is stuck")
+
+
+@pytest.mark.parametrize("processes", [False, True])
+def test_an_error_in_close_is_a_warning(processes: bool) -> None:
+    envs = Environments(FailsToClose, mode="parallel" if processes else "serial")
+    with pytest.warns(RuntimeWarning, match=r"Environment 0 failed to close \(OSError: it is stuck\)"):
+        envs.close()
+
+
+SHARED = np.zeros(2, np.float32)
+
+
+class SharedBuffer(Failing):
+    """Writes every observation into the same array as all other copies."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        SHARED[:] = self.index
+        return SHARED, {}
+
+
+def test_a_buffer_that_copies_share_is_copied() -> None:
+    with Environments(SharedBuffer, 3, check=False) as envs:
+        assert envs.reset().observation["vector"][:, 0].tolist() == [0, 1, 2]
+
+
+class Stateful(Failing):
+    """Returns the given state."""
+
+    def __init__(self, saved: Any) -> None:
+        self.saved = saved
+
+    def get_state(self) -> Any:
+        return self.saved
+
+    def set_state(self, state: Any) -> None:
+        raise KeyError("position")
+
+
+@pytest.mark.parametrize("saved", [np.zeros(2), {"position": np.float32(1)}, {1, 2}])
+def test_a_state_that_json_cannot_hold_is_reported_once(saved: Any) -> None:
+    with Environments(Stateful(saved)) as envs:
+        told: list[str] = []
+        envs.tell = told.append
+        assert [envs.state(), envs.state()] == [None, None]
+        assert len(told) == 1
+        assert "get_state() cannot be saved as JSON" in told[0]
+
+
+def test_a_state_that_cannot_be_restored_is_reported() -> None:
+    with Environments(Stateful([1.5])) as envs:
+        told: list[str] = []
+        envs.tell = told.append
+        assert envs.state() == [[1.5]]
+        assert not envs.restore([[1.5]], np.zeros(1, bool))
+        assert "set_state() failed (KeyError: 'position')" in told[0]
+
+
+PARENT = """
+import os, subprocess, sys, time
+import gymnasium as gym, numpy as np
+from reverie.envs import Environments
+
+class Hanging(gym.Env):
+    observation_space, action_space = gym.spaces.Box(-1, 1, (4,)), gym.spaces.Discrete(2)
+    def __init__(self):
+        self.child = subprocess.Popen(["sleep", "1000"])
+    def reset(self, *, seed=None, options=None):
+        return np.array([*divmod(os.getpid(), 4096), *divmod(self.child.pid, 4096)], np.float32) / 4096, {}
+    def step(self, action):
+        time.sleep(1000)
+
+if __name__ == "__main__":
+    envs = Environments(Hanging, mode="parallel", check=False)
+    high, low, child_high, child_low = (4096 * envs.reset().observation["vector"][0]).astype(int).tolist()
+    print(4096 * high + low, 4096 * child_high + child_low, flush=True)
+    if sys.argv[1] == "kill":
+        envs.step({"action": np.zeros(1, int)})
+"""
+
+
+@pytest.mark.parametrize("end", ["kill", "leave"])
+def test_workers_and_their_children_end_with_the_parent(end: str, tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(PARENT)
+    parent = subprocess.Popen([sys.executable, tmp_path / "script.py", end], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pids = [int(pid) for pid in parent.stdout.readline().split()]
+    assert len(pids) == 2
+    if end == "kill":
+        parent.kill()
+    parent.wait(20)  # without close(), too
+    deadline = time.monotonic() + 20
+    while any(_runs(pid) for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+class Parallel(Failing):
+    """Observes global random numbers and tells which process made it; starts a process of its own."""
+
+    def __init__(self, made_in: Path) -> None:
+        with made_in.open("a") as file:
+            print(os.getpid(), file=file)
+        child = multiprocessing.get_context("fork").Process(target=str)
+        child.start()
+        child.join()
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        return np.array([np.random.random(), random.random()], np.float32), {}
+
+
+def test_workers_start_processes_and_seed_global_generators(tmp_path: Path) -> None:
+    def observed(seed: int) -> Any:
+        kwargs = {"made_in": tmp_path / "made"}
+        with Environments(Parallel, 2, mode="parallel", seed=seed, env_kwargs=kwargs) as envs:
+            return envs.reset().observation["vector"].tolist()
+
+    first = observed(0)
+    assert len(set(map(tuple, first))) == 2
+    assert first == observed(0)
+    assert str(os.getpid()) not in (tmp_path / "made").read_text().split()  # no example in this process
+
+
+def test_creating_and_closing_count_against_the_timeout(tmp_path: Path) -> None:
+    class SlowToOpen(Failing):
+        def __init__(self) -> None:
+            time.sleep(1000)
+
+    class SlowToClose(Failing):
+        def __init__(self) -> None:
+            pass
+
+        def close(self) -> None:
+            time.sleep(1000)
+
+    with pytest.raises(TimeoutError, match=r"environment 0 has not answered for 0\.5 seconds"):
+        Environments(SlowToOpen, mode="parallel", timeout=0.5)
+    envs = Environments(SlowToClose, mode="parallel", timeout=1, check=False)
+    with pytest.warns(RuntimeWarning, match=r"failed to close \(TimeoutError"):
+        envs.close()

@@ -1,4 +1,4 @@
-"""Environments by name: every form of a name, and errors that say what to do."""
+"""Environments by name: every form of a name, and errors that say how to fix it."""
 
 import sys
 import types
@@ -10,12 +10,14 @@ import gymnasium as gym
 import pytest
 from gymnasium.envs.classic_control.cartpole import CartPoleEnv
 
-from reverie.envs import MissingDependencyError, UnknownEnvironmentError, make_env
+from reverie.envs import Environments, MissingDependencyError, UnknownEnvironmentError, make_env
+from reverie.envs.opening import parse
+from reverie.errors import InputError
 
 
 @pytest.fixture
 def module(monkeypatch: pytest.MonkeyPatch) -> Iterator[types.ModuleType]:
-    """A module "my_suite" that registers "Mine-v3" and has a factory and something that is none."""
+    """A module "my_suite" that registers "Mine-v3" and has a valid and an invalid factory."""
     module = types.ModuleType("my_suite")
     module.build = lambda **kwargs: CartPoleEnv(**kwargs)  # type: ignore[attr-defined]
     module.not_an_env = lambda: 3  # type: ignore[attr-defined]
@@ -37,10 +39,10 @@ def test_every_form_of_a_name(module: types.ModuleType) -> None:
     assert unwrapped(CartPoleEnv, render_mode="rgb_array").render_mode == "rgb_array"
 
 
-def test_an_environment_is_returned_as_it_is() -> None:
+def test_an_environment_object_is_returned_unchanged() -> None:
     env = CartPoleEnv()
     assert make_env(env) is env
-    with pytest.raises(TypeError, match=r"takes no arguments, got \['render_mode'\]"):
+    with pytest.raises(TypeError, match=r"accepts no keyword arguments, got \['render_mode'\]"):
         make_env(env, render_mode="rgb_array")
 
 
@@ -49,7 +51,7 @@ def test_time_limit_is_kept() -> None:
     assert make_env("CartPole-v1", max_episode_steps=7).spec.max_episode_steps == 7  # type: ignore[union-attr]
 
 
-def test_nothing_is_printed_about_versions() -> None:
+def test_old_versions_do_not_warn() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         make_env("CartPole-v0")
@@ -62,11 +64,11 @@ def test_nothing_is_printed_about_versions() -> None:
         ("CartPole-v9", r"no environment 'CartPole-v9' \(did you mean 'CartPole-v1' or 'CartPole-v0'\?\)"),
         ("gym/cartpole-v1", "did you mean 'CartPole-v1'"),
         ("reverie/Cach-v0", "did you mean 'reverie/Catch-v0'"),
-        ("not an id", "no environment 'not an id': give the id .* 'module:factory'"),
+        ("not an id", "no environment 'not an id': use the id .* 'module:factory'"),
         ("", "no environment ''"),
         ("no_such.module:make", "no module 'no_such'.*PYTHONPATH"),
         ("gymnasium.no_such:make", "no module 'gymnasium.no_such'"),
-        ("my_suite:buidl", "did you mean 'my_suite:build'"),
+        ("my_suite:buidl", r"did you mean 'my_suite:build'.* 'my_suite' defines build, not_an_env\."),
     ],
 )
 def test_unknown_names(name: str, words: str, module: types.ModuleType) -> None:
@@ -74,8 +76,8 @@ def test_unknown_names(name: str, words: str, module: types.ModuleType) -> None:
         make_env(name)
 
 
-def test_what_is_no_environment(module: types.ModuleType) -> None:
-    with pytest.raises(TypeError, match=r"'my_suite:not_an_env' made a builtins.int.*dm_env.Environment"):
+def test_anything_but_an_environment_is_refused(module: types.ModuleType) -> None:
+    with pytest.raises(TypeError, match=r"'my_suite:not_an_env' returned a builtins.int.*dm_env.Environment"):
         make_env("my_suite:not_an_env")
     with pytest.raises(TypeError, match="3"):
         make_env(3)  # type: ignore[arg-type]
@@ -104,3 +106,63 @@ def test_a_module_that_lacks_a_package(tmp_path: Any, monkeypatch: pytest.Monkey
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(MissingDependencyError, match="'needy_suite:make' needs the package 'no_such_package'"):
         make_env("needy_suite:make")
+
+
+@pytest.mark.parametrize("name", ["os:system", "subprocess:run", "builtins:exit", "numpy:frombuffer", "os.path:join"])
+def test_functions_of_python_are_not_called(name: str) -> None:
+    with pytest.raises(
+        TypeError, match=f"'{name}' is a function of Python or of a compiled library and was not called"
+    ):
+        make_env(name)
+
+
+class Placed(CartPoleEnv):
+    """Knows which copy it is."""
+
+    def __init__(self, index: int, seed: int = -1, level: str = "easy") -> None:
+        super().__init__()
+        self.place = index, seed, level
+
+
+@pytest.mark.parametrize("name", [Placed, "my_suite:Placed"])
+def test_factories_get_index_and_seed(name: Any, module: types.ModuleType) -> None:
+    module.Placed = Placed  # type: ignore[attr-defined]
+
+    def places(**settings: Any) -> list[Any]:
+        with Environments(name, 2, **settings) as envs:
+            return [env.unwrapped.place for env in envs._workers.envs]  # type: ignore[attr-defined]
+
+    (first, second), again = places(seed=1), places(seed=2)
+    assert (first[0], second[0]) == (0, 1)
+    assert len({one[1] for one in (first, second, *again)}) == 4
+    assert places(env_kwargs={"seed": 7, "level": "hard"}) == [(0, 7, "hard"), (1, 7, "hard")]
+    assert [index for index, *_ in places(held_out=True)] == [1000, 1001]  # training holds the first ones
+
+
+def test_settings_are_name_and_value() -> None:
+    given = ("is_slippery=False", "map_name=8x8", "size=[3, 4]", "scale=0.5", "name=a=b", "empty=")
+    assert parse("env.kwargs", given) == {
+        "is_slippery": False,
+        "map_name": "8x8",
+        "size": [3, 4],
+        "scale": 0.5,
+        "name": "a=b",
+        "empty": None,
+    }
+    with pytest.raises(InputError, match=r"env.kwargs takes name=value, for example is_slippery=False, got 'slippery'"):
+        parse("env.kwargs", ("slippery",))
+    with pytest.raises(InputError, match="env.kwargs: 'size=.3' has a value that is not valid YAML"):
+        parse("env.kwargs", ("size=[3",))
+
+
+def test_reset_options_reach_every_reset() -> None:
+    received = []
+
+    class Optional(CartPoleEnv):
+        def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+            received.append(options)
+            return super().reset(seed=seed, options=options)
+
+    with Environments(Optional, 2, reset_options={"low": 0.0, "high": 0.1}, check=False) as envs:
+        envs.reset()
+    assert received == [{"low": 0.0, "high": 0.1}] * 2

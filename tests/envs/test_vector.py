@@ -1,4 +1,4 @@
-"""Several environments at once: every observation exactly once, in order, with the right flags."""
+"""Vectorized environments: every observation exactly once, in order, with the right flags."""
 
 import itertools
 import sys
@@ -14,11 +14,11 @@ from gymnasium import spaces
 from reverie.envs import BrokenEnvironmentError, Environments
 from reverie.spaces import Spaces, UnsupportedSpaceError
 
-cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the processes can't import this file
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # worker processes cannot import this file
 
 
 class Counting(gym.Env[Any, Any]):
-    """Shows (episode, time), pays 10 · episode + time; episodes in turn are terminated and truncated."""
+    """Observes (episode, time), rewards 10 · episode + time; episodes alternately terminate and truncate."""
 
     observation_space = spaces.Box(0, 99, (2,), np.float64)
     action_space = spaces.Discrete(4, start=5)
@@ -41,7 +41,7 @@ class Counting(gym.Env[Any, Any]):
 
 
 class Lengths:
-    """A function that makes environments of different lengths, in whatever process."""
+    """A factory of environments whose episodes have different lengths, in any process."""
 
     def __init__(self, lengths: list[int]) -> None:
         self.lengths = lengths
@@ -51,7 +51,7 @@ class Lengths:
 
 
 class BySeed(Counting):
-    """Takes its length from its place, which the seed tells: they count up from that of environment 0."""
+    """Derives its length from its index, which the seed reveals: seeds count up from environment 0."""
 
     def __init__(self, lengths: list[int]) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ def test_every_observation_once_in_order(lengths: list[int], processes: bool) ->
     steps, n = 17, len(lengths)
     with Environments(Lengths(lengths), n, mode="parallel" if processes else "serial") as envs:
         action = envs.spaces.zero_action(n)
-        # Collected first and read later: what was returned must not change with later steps.
+        # Collected first and read later: later steps must not change what was returned.
         shown = [envs.reset()] + [envs.step(action) for _ in range(steps)]
     for i, length in enumerate(lengths):
         seen = [
@@ -101,7 +101,7 @@ def test_every_observation_once_in_order(lengths: list[int], processes: bool) ->
 
 
 class Uneven(Counting):
-    """The second of a pair takes its time, as the seeds tell."""
+    """The second of a pair, recognized by its seed, is slow."""
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
         if seed is not None:
@@ -113,7 +113,7 @@ class Uneven(Counting):
         return super().step(action)
 
 
-def test_asynchronous_ones_do_not_wait_for_each_other() -> None:
+def test_asynchronous_environments_do_not_wait_for_each_other() -> None:
     streams: list[list[tuple[Any, ...]]] = [[], []]
     with Environments(Uneven, 2, mode="async") as envs:
         action = envs.spaces.zero_action(2)
@@ -126,7 +126,7 @@ def test_asynchronous_ones_do_not_wait_for_each_other() -> None:
     for stream in streams:
         assert stream == expected(3, len(stream) - 1)
     assert len(streams[0]) > 3 * len(streams[1])
-    for (step, _), (following, ready) in itertools.pairwise(shown):  # whoever is not ready stays as it was
+    for (step, _), (following, ready) in itertools.pairwise(shown):  # rows that are not ready do not change
         for one, other in zip(step[1:], following[1:], strict=True):
             np.testing.assert_array_equal(one[~ready], other[~ready])
 
@@ -172,7 +172,7 @@ def test_nested_spaces_reach_the_environment() -> None:
             received.append(action)
             return {"a": {"b": 1}}, 0, False, False, {}
 
-    envs = Environments(Nested, 2)
+    envs = Environments(Nested, 2, check=False)
     assert envs.reset().observation["a/b"].tolist() == [2, 2]
     step = envs.step({"arm/x": np.array([[0, 1], [-1, 2]]), "go": np.array([0, 1])})
     assert step.observation["a/b"].tolist() == [1, 1]
@@ -193,10 +193,10 @@ def test_seeds_are_distinct_and_reproducible() -> None:
     np.testing.assert_array_equal(four, first_observations(0, 4))
     np.testing.assert_array_equal(four[:, :2], first_observations(0, 2))
     others = np.concatenate([four, first_observations(1, 4)]).reshape(16, -1)
-    assert len(np.unique(others, axis=0)) == 16  # seeds of neighbouring runs have nothing in common
+    assert len(np.unique(others, axis=0)) == 16  # runs with neighboring seeds share none
 
 
-def test_processes_show_what_one_process_shows() -> None:
+def test_parallel_and_serial_records_are_equal() -> None:
     traces = []
     for mode in ("serial", "parallel"):
         with Environments("reverie/Catch-v0", 2, mode=mode, seed=5) as envs:
@@ -207,7 +207,7 @@ def test_processes_show_what_one_process_shows() -> None:
 
 
 class Broken(Counting):
-    """Returns this reward, and this observation if there is one."""
+    """Returns the given reward, and the given observation if it is not None."""
 
     def __init__(self, reward: Any = 0.0, observation: Any = None) -> None:
         super().__init__(9)
@@ -220,7 +220,7 @@ class Broken(Counting):
         return observation, self.wrong, *ends
 
 
-@pytest.mark.parametrize("reward", [np.nan, np.inf, 1e300, None, "much", np.zeros(1), [1.0]])
+@pytest.mark.parametrize("reward", [np.nan, np.inf, 1e300, None, "much", "1", np.zeros(1), [1.0]])
 def test_bad_reward(reward: Any) -> None:
     envs = Environments(Broken, env_kwargs={"reward": reward})
     envs.reset()
@@ -240,16 +240,75 @@ def test_good_reward(reward: Any) -> None:
     [
         (
             np.array([0, np.nan]),
-            r"environment 0: observation 'vector' is nan at index \(1,\), which can't be learned from",
+            r"environment 0: observation 'vector' is nan at index \(1,\), which cannot be learned from",
         ),
-        (np.zeros(1), r"environment 0: observation 'vector' has shape \(1,\), but its space says \(2,\)"),
-        (np.zeros(2, complex), "complex128, but its space says float64"),
+        (np.zeros(1), r"environment 0: observation 'vector' has shape \(1,\), but its space has \(2,\)"),
+        (np.zeros(2, complex), "complex128, but its space is float64"),
     ],
 )
 def test_bad_observation(observation: Any, words: str) -> None:
     envs = Environments(Broken, env_kwargs={"observation": observation})
     envs.reset()
     with pytest.raises(BrokenEnvironmentError, match=words):
+        envs.step({"action": np.array([0])})
+
+
+@pytest.mark.parametrize("flag", [None, "False", "", 2, np.nan, np.zeros(2, bool), [True]])
+def test_bad_flags(flag: Any) -> None:
+    class Flagged(Counting):
+        def step(self, action: Any) -> Any:
+            observation, reward, _, truncated, info = super().step(action)
+            return observation, reward, flag, truncated, info
+
+    envs = Environments(Flagged)
+    envs.reset()
+    with pytest.raises(BrokenEnvironmentError, match="environment 0 returned terminated=.*, which must be a bool"):
+        envs.step({"action": np.array([0])})
+
+
+class Tensor:
+    """A tensor on a device, with PyTorch's methods."""
+
+    def __init__(self, array: np.ndarray, where: str = "cuda") -> None:
+        self.array, self.where = array, where
+
+    def detach(self) -> Any:
+        return self
+
+    def cpu(self) -> Any:
+        return Tensor(self.array, "cpu")
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        if self.where == "cuda":
+            raise TypeError("can't convert cuda:0 device type tensor to numpy")
+        return self.array
+
+
+class OnlyDLPack:
+    """An array that can only be exchanged."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        return self.array.__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> Any:
+        return self.array.__dlpack_device__()
+
+
+@pytest.mark.parametrize("kind", [Tensor, OnlyDLPack, np.ndarray.tolist])
+def test_arrays_of_other_packages_are_converted(kind: Any) -> None:
+    envs = Environments(Broken, env_kwargs={"observation": kind(np.array([3.0, 4.0]))})
+    envs.reset()
+    assert envs.step({"action": np.array([0])}).observation["vector"].tolist() == [[3, 4]]
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, [None, 1.0]])
+def test_what_is_no_array_is_refused(value: Any) -> None:
+    envs = Environments(Broken, env_kwargs={"observation": value})
+    envs.reset()
+    with pytest.raises(BrokenEnvironmentError, match=r"observation 'vector' is a .*: return a NumPy array"):
         envs.step({"action": np.array([0])})
 
 
@@ -260,7 +319,7 @@ def test_the_faulty_environment_is_named() -> None:
         made.append(Broken(reward=np.nan) if len(made) == 1 else Counting())
         return made[-1]
 
-    envs = Environments(make, 3)
+    envs = Environments(make, 3, check=False)
     envs.reset()
     with pytest.raises(BrokenEnvironmentError, match="environment 1 returned the reward nan"):
         envs.step({"action": np.zeros(3, int)})
@@ -273,19 +332,19 @@ def test_an_error_in_a_process_is_raised_here() -> None:
             envs.step({"action": np.array([0])})
 
 
-def test_one_environment_is_stepped_alone() -> None:
+def test_an_environment_object_is_stepped_alone() -> None:
     envs = Environments(Counting())
     assert envs.num_envs == 1
     assert envs.spaces == Spaces.from_env(Counting())
     for wrong in ({"num_envs": 2}, {"mode": "parallel"}):
-        with pytest.raises(ValueError, match=r"only be stepped alone.*give its name"):
+        with pytest.raises(ValueError, match=r"only be stepped alone.*pass its name"):
             Environments(Counting(), **wrong)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least 1, got 0"):
         Environments("CartPole-v1", 0)
 
 
 @pytest.mark.parametrize("processes", [False, True])
-def test_unsupported_spaces_are_told_first(processes: bool) -> None:
+def test_unsupported_spaces_are_reported_first(processes: bool) -> None:
     class Odd(Counting):
         observation_space = spaces.Sequence(spaces.Discrete(2))  # type: ignore[assignment]
 

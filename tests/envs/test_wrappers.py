@@ -1,4 +1,4 @@
-"""Time limit and action repeat: what they do to records, and how steps are counted."""
+"""Time limit and action repeat: their effect on records, and the counting of steps."""
 
 from dataclasses import replace
 from typing import Any
@@ -24,7 +24,7 @@ TINY = Config(
 
 
 class Counting(gym.Env[Any, Any]):
-    """Shows the time and pays 10 to the power of it; terminates after some steps."""
+    """Observes the time, rewards 10 to the power of it, and terminates after `length` steps."""
 
     observation_space = gym.spaces.Box(0, 99, (1,), np.float32)
     action_space = gym.spaces.Discrete(2)
@@ -50,7 +50,7 @@ def records(count: int, **settings: Any) -> list[tuple[Any, ...]]:
     return [(int(step.observation["vector"][0, 0]), *(x.item() for x in step[1:])) for step in shown]
 
 
-def test_a_repeat_adds_rewards_up_and_stops_where_the_episode_ends() -> None:
+def test_action_repeat_sums_rewards_and_stops_at_the_end() -> None:
     assert records(5, action_repeat=3, env_kwargs={"length": 5}) == [
         (0, 0, True, False, False),
         (3, 1110, False, False, False),
@@ -74,11 +74,11 @@ def test_a_limit_counts_decisions() -> None:
     assert times == [(0, False), (3, False), (6, True)]
 
 
-def test_in_processes_too() -> None:
+def test_parallel_workers_apply_both() -> None:
     assert records(4, time_limit=2, action_repeat=2, mode="parallel") == records(4, time_limit=2, action_repeat=2)
 
 
-def test_a_run_counts_decisions_and_shows_frames(tmp_path: Any) -> None:
+def test_a_run_counts_decisions_and_reports_frames(tmp_path: Any) -> None:
     trainer = Trainer(Counting, TINY, logdir=tmp_path / "run", quiet=True)
     trainer.run()
     trainer.close()
@@ -86,10 +86,10 @@ def test_a_run_counts_decisions_and_shows_frames(tmp_path: Any) -> None:
     assert trainer.env_steps == 40
     assert [row["frames"] for row in rows if "frames" in row][-1] == 120
     assert {row["episode/length"] for row in rows if "episode/length" in row} == {2}
-    # An agent brings them along.
+    # A saved agent keeps both settings.
     assert reverie.evaluate(reverie.Agent.load(tmp_path / "run"), Counting, episodes=2).lengths == (2, 2)
 
 
-def test_vector_environments_have_their_own() -> None:
-    with pytest.raises(InputError, match="give the vector environment its own"):
+def test_vector_mode_refuses_both() -> None:
+    with pytest.raises(InputError, match="env.time_limit and env.action_repeat"):
         replace(TINY, env=replace(TINY.env, mode="vector"))

@@ -1,4 +1,4 @@
-"""MuJoCo's frames where a CPU draws them: nearly the same, and cheaper."""
+"""Fast MuJoCo rendering on a CPU: nearly the same frames."""
 
 import os
 
@@ -34,7 +34,7 @@ def test_a_fast_frame_is_nearly_the_same(task):
 
 
 @pytest.mark.parametrize("asked", [True, False])
-def test_what_is_asked_for_holds_after_a_seed_too(asked):
+def test_fast_drawing_survives_a_reseeding_reset(asked):
     env = make_env("dmc_vision/walker_walk", fast_drawing=asked)
     first = quality(env)
     env.reset(seed=1)
@@ -42,14 +42,14 @@ def test_what_is_asked_for_holds_after_a_seed_too(asked):
     assert (first == (0, drawing.SHADOW_MAP)) == asked
 
 
-def test_it_is_on_where_a_cpu_draws_and_only_where_something_is_drawn():
+def test_it_is_on_by_default_only_for_rendering_on_a_cpu():
     env = make_env("dmc_vision/walker_walk")
     assert (quality(env) == (0, drawing.SHADOW_MAP)) == drawing.on_cpu()
     assert quality(make_env("dmc/walker_walk")) != (0, drawing.SHADOW_MAP)
 
 
 @pytest.mark.parametrize("asked", [True, False, None])
-def test_gymnasiums_environments_with_mujoco(asked):
+def test_gymnasium_mujoco_environments(asked):
     env = make_env("HalfCheetah-v5", render_mode="rgb_array", fast_drawing=asked)
     simple = env.unwrapped.model.vis.quality.shadowsize == drawing.SHADOW_MAP
     assert simple == (drawing.on_cpu() if asked is None else asked)
@@ -59,7 +59,7 @@ def test_gymnasiums_environments_with_mujoco(asked):
     assert make_env("HalfCheetah-v5").unwrapped.model.vis.quality.shadowsize != drawing.SHADOW_MAP
 
 
-def test_a_backend_that_was_chosen_stays(monkeypatch):
+def test_a_chosen_backend_is_kept(monkeypatch):
     monkeypatch.setenv("MUJOCO_GL", "glfw")
     drawing.choose_backend.__wrapped__()
     assert os.environ["MUJOCO_GL"] == "glfw"

@@ -1,4 +1,4 @@
-"""Environments of dm_env and of Gym, given as they are or by a function: adapted without anything being asked for."""
+"""Environments of dm_env and Gym, as objects or from factories: adapted automatically."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from reverie.spaces import Spaces
 
 
 def each_kind_of_spec() -> Any:
-    """An environment of dm_env with every kind of spec, which checks its actions; it ends by time after 3 steps."""
+    """A dm_env environment with every kind of spec, which validates its actions and truncates after 3 steps."""
     dm_env = pytest.importorskip("dm_env")
     specs = dm_env.specs
 
@@ -68,7 +68,7 @@ def each_kind_of_spec() -> Any:
 def test_every_kind_of_spec():
     original = each_kind_of_spec()
     env = make_env(original)
-    spaces = Spaces(env.observation_space, env.action_space)  # that the networks know them all
+    spaces = Spaces(env.observation_space, env.action_space)  # all of them are supported
     observation, _ = env.reset(seed=0)
     assert env.observation_space.contains(observation)
     spaces.check_observation(observation)
@@ -105,7 +105,7 @@ def test_a_discount_of_zero_is_a_terminal():
 
 
 @pytest.mark.suite
-def test_a_text_is_refused():
+def test_a_string_spec_is_refused():
     dm_env = pytest.importorskip("dm_env")
     env = each_kind_of_spec()
     env.observation_spec = lambda: {"words": dm_env.specs.StringArray(())}
@@ -114,7 +114,7 @@ def test_a_text_is_refused():
 
 
 @pytest.mark.suite
-def test_environments_of_dm_env_are_stepped_side_by_side():
+def test_dm_env_environments_are_vectorized():
     pytest.importorskip("dm_env")
     with Environments(each_kind_of_spec, 2) as envs:
         envs.reset()
@@ -124,13 +124,13 @@ def test_environments_of_dm_env_are_stepped_side_by_side():
 
 
 def record_actions(envs: Environments) -> dict[str, np.ndarray]:
-    """An action of zeros for each key: numbers in the middle, first classes."""
+    """An action of zeros for each key: the middle of a range, or the first class."""
     space = envs.spaces.action_space
     return {name: np.zeros(one.shape, np.float32 if one.dtype.kind == "f" else np.int32) for name, one in space.items()}
 
 
 @pytest.mark.suite
-def test_an_environment_of_gym_by_name_and_as_it_is():
+def test_a_gym_environment_by_name_and_as_an_object():
     gym = pytest.importorskip("gym")
     mine = gym.make("MountainCar-v0", disable_env_checker=True)
     env = make_env(mine)
@@ -144,10 +144,10 @@ def test_an_environment_of_gym_by_name_and_as_it_is():
 
 
 def before_026(ends: dict[str, Any]) -> type:
-    """A class with the interface that Gym had until 0.25: four results of a step, `seed`, `render(mode)`.
+    """A class with the interface of Gym up to 0.25: `step` returns four values, `seed`, `render(mode)`.
 
     Args:
-        ends: what the info of the last step says.
+        ends: the info of the last step.
     """
     gym = pytest.importorskip("gym")
 

@@ -1,4 +1,4 @@
-"""Every suite on its real package: made by name, trained on for some updates, with its own ends and seeds."""
+"""Every suite with its real package: creation by name, a few updates, episode ends and seeds."""
 
 from collections.abc import Iterator
 
@@ -24,7 +24,7 @@ TINY = Config(
 
 @pytest.fixture(autouse=True)
 def _others_may_promote_ranks() -> Iterator[None]:
-    """What holds for us does not for environments written in JAX."""
+    """Third-party JAX environments may rely on rank promotion; Reverie itself may not."""
     with jax.numpy_rank_promotion("allow"):
         yield
 
@@ -64,13 +64,13 @@ def test_observations_are_in_their_space_and_a_seed_repeats(suite):
                 break
         shown.append(observation)
     env.close()
-    if suite != "crafter":  # the order in which it moves things depends on addresses
+    if suite != "crafter":  # Crafter's update order depends on memory addresses
         np.testing.assert_equal(shown[0], shown[1])
 
 
 @pytest.mark.suite
 @needs("dmc")
-def test_inspect_takes_the_suites_settings(capsys):
+def test_inspect_uses_the_suites_settings(capsys):
     def shown(config: Config | None) -> str:
         inspect("dmc/cartpole_balance", config)
         return capsys.readouterr().out
@@ -80,7 +80,7 @@ def test_inspect_takes_the_suites_settings(capsys):
 
 @pytest.mark.suite
 @needs("dmc")
-def test_a_time_limit_is_no_terminal():
+def test_a_time_limit_truncates():
     env = make_env("dmc/cartpole_balance")
     env.reset(seed=0)
     for step in range(1000):
@@ -91,7 +91,7 @@ def test_a_time_limit_is_no_terminal():
 
 @pytest.mark.suite
 @needs("metaworld")
-def test_metaworld_shows_its_goal_says_success_and_ends_by_time():
+def test_metaworld_observes_its_goal_and_reports_success():
     env = make_env("metaworld/reach-v3")
     goals = set()
     for _ in range(3):
@@ -103,13 +103,13 @@ def test_metaworld_shows_its_goal_says_success_and_ends_by_time():
         observation, _, terminated, truncated, info = env.step(np.clip([*(10 * (goal - hand)), 0], -1, 1))
         assert not terminated
         assert truncated == (step == 499)
-    assert info["success"] == 1  # the hand has gone where it was told
+    assert info["success"] == 1  # the hand has reached the goal
 
 
 @pytest.mark.suite
 @needs("procgen")
-def test_procgen_shows_the_end_and_tells_time_from_death():
-    env = make_env("procgen/maze")  # who only walks into a corner is never caught
+def test_procgen_returns_the_final_frame_and_truncates_on_timeout():
+    env = make_env("procgen/maze")  # a player that walks into a corner never dies
     env.reset(seed=3)
     before, ended, truncated = None, None, False
     for _ in range(500):
@@ -123,7 +123,7 @@ def test_procgen_shows_the_end_and_tells_time_from_death():
 
 @pytest.mark.suite
 @needs("bsuite")
-def test_bsuite_seeds_what_its_settings_leave_open():
+def test_bsuite_seeds_only_experiments_without_a_seed():
     def shown(name: str, seed: int) -> list[np.ndarray]:
         env = make_env(f"bsuite/{name}")
         env.reset(seed=seed)
@@ -135,7 +135,7 @@ def test_bsuite_seeds_what_its_settings_leave_open():
 
 @pytest.mark.suite
 @needs("popgym")
-def test_every_task_of_popgym_can_be_learned():
+def test_every_popgym_task_is_supported():
     import popgym.envs
 
     for spec in popgym.envs.ALL.values():
@@ -146,16 +146,16 @@ def test_every_task_of_popgym_can_be_learned():
 
 @pytest.mark.suite
 @each("atari", "bsuite", "dmc", "memory_maze", "metaworld", "minigrid", "openai_gym", "popgym", "procgen")
-def test_an_unknown_task_is_named_with_what_there_is(suite):
+def test_an_unknown_task_raises_a_helpful_error(suite):
     with pytest.raises(ValueError, match=r"There is no|has no task"):
         make_env(f"{suite}/pongg")
 
 
-# Atari's preprocessing, against an implementation that knows no library but the emulator
+# Atari's preprocessing, against an implementation that uses nothing but the emulator
 
 
 def plainly_resized(frame: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Each pixel is the mean of those around it, weighted by a triangle as wide as two of its own size."""
+    """Bilinear resizing: each pixel is a mean of its neighborhood with triangular weights."""
     for axis, size in ((1, width), (0, height)):
         scale = frame.shape[axis] / size
         centers = (np.arange(frame.shape[axis]) + 0.5)[None]
@@ -197,7 +197,7 @@ def test_atari_frame_by_frame(suite, game):
     for _ in range(60):
         assert observation.dtype == np.uint8
         assert observation.shape == expected.shape
-        # The library rounds twice, to whole brightnesses.
+        # Pillow rounds twice, to whole levels.
         assert np.abs(observation - expected).max() <= 1.01
         action = rng.integers(len(actions))
         observation, reward, terminated, _, _ = env.step(action)
@@ -215,7 +215,7 @@ def test_atari_frame_by_frame(suite, game):
 
 @pytest.mark.suite
 @needs("atari")
-def test_a_games_end_is_a_terminal():
+def test_game_over_terminates():
     env = make_env("atari100k/pong")
     env.reset(seed=0)
     total, steps, terminated = 0.0, 0, False
@@ -223,5 +223,5 @@ def test_a_games_end_is_a_terminal():
         _, reward, terminated, truncated, _ = env.step(0)
         total, steps = total + reward, steps + 1
         assert not truncated
-    assert total == -21  # who does not move loses by this much
+    assert total == -21  # the score of a player that never moves
     assert steps > 500

@@ -1,4 +1,4 @@
-"""Whatever spaces an environment has, an agent for them is made, learns once and acts within them."""
+"""Training works for every kind of space: an agent is made, learns and acts within it."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ TINY = Config(
 
 
 def environment(observed: gym.Space, acted: gym.Space) -> type[gym.Env]:
-    """An environment that shows what its space may hold and insists that actions are in theirs."""
+    """An environment that samples its observation space and checks that actions are in its action space."""
 
     class Drawn(gym.Env):
         observation_space, action_space = observed, acted
@@ -105,7 +105,7 @@ def test_inspect_names_all_that_it_cannot_take():
 
 
 class Odd(gym.Space):
-    """A space of somebody's own."""
+    """A user-defined space."""
 
     def sample(self, mask=None, probability=None):
         return object()
@@ -130,11 +130,11 @@ def test_what_keys_leave_out_may_be_anything(tmp_path, processes):
 
 
 class Mixed(gym.Env):
-    """Some of what it shows no network can take, and some of it changes its shape."""
+    """Some of its observations are unsupported, and some change their shape."""
 
     observation_space = spaces.Dict(
         {
-            "mission": spaces.Text(5),  # it speaks of more than its space allows
+            "mission": spaces.Text(5),  # longer than its space allows
             "items": spaces.Sequence(spaces.Discrete(3)),
             "odd": Odd(),
             "x": spaces.Discrete(2),
@@ -157,7 +157,7 @@ class Mixed(gym.Env):
         return {"mission": "go to the red door", "items": (1,) * self.time, "odd": object(), "x": 1, "pair": pair}
 
 
-# By chance
+# Random spaces
 
 counts = st.integers(1, 6)
 numbers = st.builds(

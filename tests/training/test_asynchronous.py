@@ -1,4 +1,4 @@
-"""A run of environments that don't wait for each other: whole streams, updates, and the way on."""
+"""Training in asynchronous environments: complete streams, updates and resuming."""
 
 import sys
 import time
@@ -17,7 +17,7 @@ from reverie.config import BehaviourConfig, Config, EnvConfig, ModelConfig, Repl
 from reverie.training import Trainer, evaluate
 from reverie.training.metrics import read_metrics
 
-cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the processes can't import this file
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # worker processes can't import this file
 
 TINY = Config(
     model=ModelConfig(deter=16, hidden=8, classes=4, depth=2, units=16, groups=4, blocks=4),
@@ -29,7 +29,7 @@ TINY = Config(
 
 
 class Counting(gym.Env):
-    """Shows its episode's number and time; of two, one is slow. Episodes of 4 steps, the reward is the action."""
+    """Observes its episode's number and time; one of two is slow. Episodes have 4 steps, the reward is the action."""
 
     observation_space = gym.spaces.Box(0, 999, (2,), np.float32)
     action_space = gym.spaces.Discrete(3)
@@ -49,7 +49,7 @@ class Counting(gym.Env):
 
 
 def streams(trainer) -> list[dict[str, np.ndarray]]:
-    """What replay holds of each stream, from the beginning."""
+    """All records of each stream."""
     (records, latents) = (trainer.loop.replay.parts()[f"{kind}.000000"][1]() for kind in ("records", "latents"))
     counts = trainer.loop.replay.state()["count"]
     return [{name: leaf[i, :count] for name, leaf in (records | latents).items()} for i, count in enumerate(counts)]
@@ -65,13 +65,13 @@ def test_streams_are_whole_though_one_is_slow(tmp_path):
 
 
 def assert_whole(trainer) -> None:
-    """Every episode is there from its first to its last step, with the action that was taken in each."""
+    """Check that every episode is complete, with the action taken in each step."""
     for stream in streams(trainer):
         at = np.arange(len(stream["reward"]))
         np.testing.assert_array_equal(stream["observation.vector"], np.stack([1 + at // 5, at % 5], 1))
         np.testing.assert_array_equal(stream["is_first"], at % 5 == 0)
         np.testing.assert_array_equal(stream["is_last"], at % 5 == 4)
-        # The reward says which action was executed: that of the record before.
+        # The reward tells which action was executed: that of the previous record.
         np.testing.assert_array_equal(stream["reward"][1:], stream["action.action"][:-1] * (at[1:] % 5 > 0))
     decisions = sum(int(np.sum(~stream["is_last"])) for stream in streams(trainer))
     assert trainer.env_steps == decisions
@@ -79,7 +79,7 @@ def assert_whole(trainer) -> None:
 
 
 class Quick(Counting):
-    """The same without a pause."""
+    """The same without pauses."""
 
     def step(self, action):
         self.pause = 0

@@ -1,4 +1,4 @@
-"""A run in environments written in JAX: what it records, how often it learns, and that it can be continued."""
+"""Training in environments written in JAX: records, number of updates and resuming."""
 
 from dataclasses import replace
 from typing import Any
@@ -26,7 +26,7 @@ TINY = Config(
 
 
 class Walk(JaxEnv):
-    """A random place on a line, to be left to the right; ends by itself at 3, and is cut off after 7 steps."""
+    """A random position on a line; terminates beyond 3 and is truncated after 7 steps."""
 
     observation_space = spaces.Box(-20, 20, (2,))  # place and time
     action_space = spaces.Box(-1, 1, (1,))
@@ -89,7 +89,7 @@ def test_the_records_are_whole_episodes(whole):
     np.testing.assert_array_equal(time, np.where(first, 0, np.roll(time, 1, 1) + 1))
     np.testing.assert_array_equal(records["reward"], np.where(first, 0, place))
     assert (records["action.action"][last] == 0).all()
-    # The action of a record is the one that leads to the next: noise of [0, 1) comes on top.
+    # A record's action leads to the next record, plus noise in [0, 1).
     moved = np.diff(place)[~last[:, :-1]]
     done = np.clip(records["action.action"][:, :-1, 0], -1, 1)[~last[:, :-1]]
     assert ((moved - done > -1e-5) & (moved - done < 1 + 1e-5)).all()
@@ -133,7 +133,7 @@ def test_a_number_that_is_not_finite_cuts_the_episode_off():
 
 
 def test_too_many_such_numbers_end_the_run_which_is_saved(tmp_path):
-    with pytest.raises(BrokenEnvironmentError, match="of 2 restarts, none is left"):
+    with pytest.raises(BrokenEnvironmentError, match="more often than the 2 restarts that env.restarts allows"):
         trained(replace(TINY, env=replace(TINY.env, restarts=2)), tmp_path, Exploding)
     continued = trained(replace(TINY, env=replace(TINY.env, restarts=1000)), tmp_path, Exploding)
     records = held(continued)

@@ -1,6 +1,7 @@
-"""Open-loop predictions of a run: they are there, they change nothing, and they end nothing."""
+"""Open-loop predictions during training: written, without effect on training, and never fatal."""
 
 import json
+import signal
 from dataclasses import replace
 
 import gymnasium as gym
@@ -23,7 +24,7 @@ TINY = Config(
 
 
 class Everything(gym.Env):
-    """An image, numbers and classes; the action is seen in all of them."""
+    """An image, numbers and classes, all of which show the action."""
 
     observation_space = gym.spaces.Dict(
         {
@@ -51,7 +52,7 @@ class Everything(gym.Env):
 
 
 def checkpoint(folder) -> dict[str, str]:
-    """Checksums of all that the newest one holds: parameters, optimiser, replay and its generator."""
+    """Checksums of the newest checkpoint: parameters, optimizer, replay and its generator."""
     store = Store(folder / "checkpoints")
     newest = store.load(store.counts[0])
     store.close()
@@ -79,7 +80,7 @@ def test_dreams_change_nothing_that_is_learned(run, tmp_path):
 def test_errors_are_metrics_and_pictures_stand_in_the_folder(run):
     rows = [row for row in read_metrics(run) if any(name.startswith("open_loop/") for name in row)]
     assert len(rows) > 1
-    assert rows[0].keys() <= {"step"} | {
+    assert rows[0].keys() <= {"step", "time"} | {
         f"open_loop/{name}/{horizon}" for name in ("eye", "arm", "mode", "rew", "con") for horizon in (1, 2)
     }
     newest = max((run / "dreams").glob("*.json"))
@@ -100,10 +101,12 @@ def test_the_last_dream_is_of_the_end_unless_the_run_was_interrupted(tmp_path):
     trainer = Trainer("CartPole-v1", rarely, steps=90, logdir=tmp_path / "run", quiet=True)
 
     def interrupt(run) -> bool:
-        run.interrupted = run.env_steps > 75
+        if run.env_steps > 75:
+            signal.raise_signal(signal.SIGINT)
         return False
 
-    trainer.run(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run(interrupt)
     trainer.close()
     assert trainer.interrupted
     assert len(list((tmp_path / "run" / "dreams").glob("*.json"))) == 1
@@ -119,7 +122,7 @@ def test_a_dream_that_fails_is_told_once_and_ends_nothing(tmp_path, monkeypatch,
     monkeypatch.setattr("reverie.training.trainer.write_report", full)
     agent = train("CartPole-v1", TINY, logdir=tmp_path / "run")
     told = capsys.readouterr().out.replace("\n", " ")
-    assert told.count("the open-loop prediction could not be made (No space left on device)") == 1
+    assert told.count("the open-loop prediction failed (No space left on device)") == 1
     assert "report.html could not be written (No space left on device)" in told
     assert "Done after 6" in told
     assert reverie.Agent.load(tmp_path / "run").spaces == agent.spaces

@@ -12,7 +12,7 @@ CONFIG = Config(model=ModelConfig(deter=16, hidden=8, classes=4, depth=2, units=
 
 
 class Uneven(gym.Env):
-    """Every second environment that is made has episodes of 2 steps, the others of 20; the reward is 1 per step."""
+    """Every other instance has episodes of 2 steps, the rest have 20; the reward is 1 per step."""
 
     observation_space = gym.spaces.Box(-1, 1, (1,), np.float32)
     action_space = gym.spaces.Box(-1, 1, (1,), np.float32)

@@ -1,4 +1,4 @@
-"""Observations that are only seen, or only predicted."""
+"""Observations that are only encoded, or only predicted."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ TINY = Config(
 
 
 class Keyed(gym.Env):
-    """Three observations in a nest, of random numbers; episodes of 5 steps."""
+    """Three nested observations of random numbers; episodes of 5 steps."""
 
     box = gym.spaces.Box(-1, 1, (2,), np.float32)
     observation_space = gym.spaces.Dict({"seen": box, "both": box, "true": gym.spaces.Dict({"state": box})})
@@ -51,11 +51,11 @@ def chosen(encoder: str = "seen|both", decoder: str = "both|true/.*") -> Config:
 def test_what_is_seen_and_what_is_predicted_are_chosen_apart(tmp_path):
     trained = train(Keyed, chosen(), logdir=tmp_path / "run", quiet=True)
     losses = {name for row in read_metrics(tmp_path / "run") for name in row if name.startswith("loss/")}
-    assert {"loss/both", "loss/true/state"} <= losses
-    assert "loss/seen" not in losses
+    assert {"loss/observation/both", "loss/observation/true/state"} <= losses
+    assert "loss/observation/seen" not in losses
     assert set(trained.world_model.decode(trained.initial_carry().latent)) == {"both", "true/state"}
 
-    agent = reverie.Agent.load(tmp_path / "run")  # the choice is part of what is saved
+    agent = reverie.Agent.load(tmp_path / "run")  # the keys are saved
     env = Keyed()
     observation, _ = env.reset(seed=0)
     deciding = lambda observation: agent.act(observation, agent.initial_carry(), deterministic=True)[1].latent  # noqa: E731
@@ -87,7 +87,7 @@ def test_the_defaults_are_everything():
 @pytest.mark.parametrize(
     ("choice", "sentence"),
     [
-        ({"encoder": "none"}, "model.encoder_keys is 'none', which matches no observation; there are both, seen, true"),
+        ({"encoder": "none"}, "model.encoder_keys is 'none', which matches .*; the observations are: both, seen, true"),
         ({"decoder": "true"}, "model.decoder_keys is 'true', which matches no observation"),
         ({"decoder": "("}, r"model.decoder_keys must be a regular expression, got '\('"),
     ],
@@ -102,6 +102,6 @@ def test_inspect_shows_the_way_of_each(capsys):
     inspect(Keyed, chosen(encoder="seen", decoder="both"))
     shown = " ".join(capsys.readouterr().out.split())
     assert "seen: 2 numbers → vector trunk; not predicted" in shown
-    assert "both: 2 numbers → predicted, not seen" in shown
-    assert "true/state: 2 numbers → neither seen nor predicted" in shown
-    assert "kept in replay: true/state; leave out with env.keys" in shown
+    assert "both: 2 numbers → predicted, not encoded" in shown
+    assert "true/state: 2 numbers → neither encoded nor predicted" in shown
+    assert "neither encoded nor predicted: true/state; leave them out with env.keys" in shown

@@ -1,4 +1,4 @@
-"""What replay may take is known before anything is collected."""
+"""The memory that replay will need is checked before anything is collected."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ def test_sizes_as_people_write_them(text, count):
 
 @pytest.mark.parametrize("text", ["", "8", "GiB", "-1GB", "8 gigs", "1e9B"])
 def test_other_texts_are_refused(text):
-    with pytest.raises(ValueError, match="replay.memory must be a size such as 8GiB or 500MB, or auto"):
+    with pytest.raises(ValueError, match="replay.memory must be 'auto' or a size such as '8GiB' or '500MB'"):
         memory.budget(text, memory.Room(None, 1.0, ""))
 
 
@@ -32,15 +32,15 @@ def test_auto_is_a_part_of_what_is_free(monkeypatch):
     monkeypatch.setattr(memory, "free_memory", lambda: None)
     unknown = memory.room("memory")
     assert memory.budget("auto", unknown) is None
-    memory.check(10**9, 10**9, "auto", unknown)  # unknown is no reason to refuse
+    memory.check(10**9, 10**9, "auto", unknown)  # what is unknown is allowed
 
 
 def test_a_disk_is_that_of_the_folder_to_be(tmp_path):
     room = memory.room("disk", tmp_path / "not" / "there" / "yet")
     assert room.free == pytest.approx(shutil.disk_usage(tmp_path).free, rel=0.1)
-    assert room.share == pytest.approx(0.95 / 2)  # a checkpoint holds it once more
+    assert room.share == pytest.approx(0.95 / 2)  # a checkpoint holds everything once more
     half_latents = memory.room("disk", tmp_path, latents=0.5, keep=2)
-    assert half_latents.share == pytest.approx(0.95 / 3)  # replay, records, and three times latents
+    assert half_latents.share == pytest.approx(0.95 / 3)  # the buffer, the records, and three times the latents
 
 
 def test_what_checkpoints_of_the_run_take_is_free_to_them(tmp_path, monkeypatch):
@@ -78,15 +78,15 @@ def test_a_limit_of_an_older_system_counts(tmp_path, monkeypatch):
     (folder / "memory.usage_in_bytes").write_text("400000\n")
     (folder / "memory.stat").write_text("cache 300000\ntotal_inactive_file 50000\n")
     assert memory.free_memory() == 650_000
-    (folder / "memory.limit_in_bytes").write_text("9223372036854771712\n")  # as it is written when there is none
+    (folder / "memory.limit_in_bytes").write_text("9223372036854771712\n")  # written when there is no limit
     assert memory.free_memory() > 10**7
 
 
 def test_too_much_is_refused_with_what_would_fit():
-    room = memory.Room(1_000_000, 0.5, "the memory that is free")
+    room = memory.Room(1_000_000, 0.5, "the free memory")
     memory.check(1000, 500, "500kB", room)
     with pytest.raises(
-        ValueError, match=r"would take at least 501 kB: 1,002 records of 500 bytes, but the budget is 500 kB"
+        ValueError, match=r"needs at least 501 kB for 1,002 records of 500 bytes, but replay.memory is 500 kB"
     ) as error:
         memory.check(1002, 500, "500kB", room)
     assert "--replay-capacity 1000, train for at most 1,000 steps" in str(error.value)
@@ -94,7 +94,7 @@ def test_too_much_is_refused_with_what_would_fit():
     with pytest.raises(ValueError, match="--replay-capacity 1000, train for at most 500 steps"):
         memory.check(1002, 500, "500kB", room, per_step=2)
     memory.check(1002, 500, "506kB", room)
-    with pytest.raises(ValueError, match="but 50% of the memory that is free, is 500 kB"):
+    with pytest.raises(ValueError, match="but 50% of the free memory is 500 kB"):
         memory.check(1002, 500, "auto", room)
 
 
@@ -130,4 +130,4 @@ def test_replay_takes_what_it_says_also_after_wrapping_around():
     )
     assert done.returncode == 0, done.stderr
     taken, announced = map(int, done.stdout.split())
-    assert taken == pytest.approx(announced, rel=0.1)  # with a batch or two in hand
+    assert taken == pytest.approx(announced, rel=0.1)  # including a batch or two

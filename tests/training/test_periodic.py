@@ -1,6 +1,7 @@
-"""Evaluation during a run: reported, on environments of its own, and without a trace in what is learned."""
+"""Evaluation during training: reported, on its own environments, and without effect on what is learned."""
 
 import hashlib
+import signal
 from dataclasses import replace
 
 import gymnasium as gym
@@ -24,7 +25,7 @@ EVALUATED = replace(TINY, run=replace(TINY.run, eval_every=40, eval_episodes=3))
 
 
 class Seen(gym.Env):
-    """Episodes of 5 random observations; remembers seeds and actions of all instances."""
+    """Episodes of 5 random observations; records seeds and actions of all instances."""
 
     observation_space = gym.spaces.Box(-1, 1, (2,), np.float32)
     action_space = gym.spaces.Discrete(2)
@@ -54,7 +55,7 @@ def checksum(tree) -> str:
 
 
 def trace(config, folder):
-    """What training has come to, and what its environments were asked."""
+    """Checksums of a training run, and the seeds and actions its environments got."""
     Seen.instances = []
     trainer = Trainer(Seen, config, logdir=folder, quiet=True)
     trainer.run()
@@ -75,7 +76,7 @@ def test_training_is_bit_for_bit_what_it_is_without(tmp_path):
         {seed for env in part for seed in env.seeds} for part in (Seen.instances[:2], Seen.instances[2:])
     )
     assert not trained & evaluated
-    # The same episodes each time: three evaluations have seeded each environment alike.
+    # The same episodes each time: three evaluations seed each environment alike.
     assert [len(env.seeds) for env in Seen.instances[2:]] == [3, 3]
     assert len(evaluated) == 2
 
@@ -96,7 +97,7 @@ def test_every_evaluation_has_a_row_and_a_share_of_time(tmp_path, capsys):
 
 
 class FailsLater(Seen):
-    """Of the four instances, those that evaluation makes fail; then it makes others, which fail as well."""
+    """The instances made by evaluation fail, and so do their replacements."""
 
     def step(self, action):
         if Seen.instances.index(self) >= 2:
@@ -127,12 +128,13 @@ def test_an_interrupted_evaluation_is_given_up(tmp_path):
 
     def interrupting(self, action):
         if Seen.instances.index(self) >= 2:
-            trainer._interrupt()
+            signal.raise_signal(signal.SIGINT)
         return step(self, action)
 
     Seen.step = interrupting
     try:
-        trainer.run()
+        with pytest.raises(KeyboardInterrupt):
+            trainer.run()
     finally:
         Seen.step = step
         trainer.close()

@@ -1,4 +1,4 @@
-"""A run: what it does, writes, repeats and continues."""
+"""Training: what a run does, writes, repeats and resumes."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def losses(folder) -> list[float]:
 
 
 def held(trainer) -> dict[str, np.ndarray]:
-    """The one segment of a replay that is hardly used, leaves (N, time, ...)."""
+    """All records of a replay buffer with a single segment, leaves (N, time, ...)."""
     (records, latents) = sorted(name for name in trainer.loop.replay.parts())[::-1]
     assert (records, latents) == ("records.000000", "latents.000000")
     return {name: x for part in (records, latents) for name, x in trainer.loop.replay.parts()[part][1]().items()}
@@ -53,7 +53,7 @@ def test_a_run_updates_as_often_as_the_train_ratio_says(tmp_path):
     trainer.run()
     trainer.close()
     batch = TINY.replay.batch * TINY.replay.length
-    # A batch of records is collected first; at most one vector step's decisions lie between.
+    # Updates begin with the first full batch, give or take one step of the environments.
     assert trainer.env_steps >= TINY.run.steps
     assert trainer.updates == pytest.approx((TINY.run.steps - batch) * TINY.run.train_ratio / batch, abs=1.5)
 
@@ -84,7 +84,7 @@ def test_the_same_command_continues_a_run(tmp_path, capsys):
     updates, before = trainer.updates, parameters(trainer.agent)
     trainer.run()
     trainer.close()
-    assert "Continuing from" in capsys.readouterr().out
+    assert "Resuming at" in capsys.readouterr().out
     assert trainer.updates > updates
     assert any(np.any(x != y) for x, y in zip(before, parameters(trainer.agent), strict=True))
     steps = [row["step"] for row in read_metrics(tmp_path / "run")]
@@ -155,7 +155,7 @@ def test_the_latency_of_acting_is_its_time_over_its_times(tmp_path):
     train(ENV, TINY, logdir=tmp_path / "run", quiet=True)
     rows = [row for row in read_metrics(tmp_path / "run") if row.get("rate/env_steps")]
     assert len(rows) > 20
-    # One for each step of the loop; between the measurements of a row there may be a pause.
+    # One per step of the loop; there may be a pause between the measurements of a row.
     seconds = np.array([TINY.env.envs / row["rate/env_steps"] for row in rows])
     spent, latency = (np.array([row[name] for row in rows]) for name in ("time/act", "latency/act_ms"))
     assert np.median(latency / (1e3 * spent * seconds)) == pytest.approx(1, rel=0.05)
@@ -212,7 +212,7 @@ def test_what_is_recorded_is_what_happened(terminate):
     action = stream["action.action"][0]
     assert np.all(action[counts == 5] == 0)
     executed = action[counts != 5]
-    # Bounds of ±2 and a policy in ±1: the env got twice the stored action, clipped.
+    # The bounds are ±2 and the policy is in ±1, so the environment got twice the stored action, clipped.
     np.testing.assert_allclose(np.clip(2 * executed, -2, 2), env.actions[: len(executed)], rtol=1e-6)
 
 
@@ -228,7 +228,7 @@ def test_updates_write_their_latents_back():
 
     before = stored()
     trainer.loop._write_back()
-    # Where sequences overlap the later one wins, so the last one is there whole.
+    # Where sequences overlap the later one wins, so the last one is complete.
     np.testing.assert_array_equal(stored()[-1], np.asarray(latents.deter)[-1])
     assert np.any(before[-1] != stored()[-1])
     trainer.close()
@@ -246,7 +246,7 @@ def test_a_nan_from_an_environment_is_named():
 
 
 def poison(trainer, *, stream: slice, time: slice) -> None:
-    """Rewards in replay that no environment could have brought there."""
+    """Put rewards into replay that no environment could have returned."""
     trainer.loop.replay._streams._segments[0].reward[stream, time] = np.nan
 
 
@@ -265,7 +265,7 @@ def test_updates_that_are_not_finite_are_skipped_and_counted(tmp_path):
     rows = [row for row in read_metrics(tmp_path / "run") if "opt/skipped" in row]
     skipped = sum(row["opt/skipped"] for row in rows)
     assert 0 < skipped < trainer.updates - 3
-    assert None not in {row.get("opt/loss", 0) for row in rows}  # means are over the others
+    assert None not in {row.get("opt/loss", 0) for row in rows}  # means are over the applied updates
 
 
 def test_a_diverged_run_keeps_its_batch_and_its_last_good_parameters(tmp_path, capsys):
@@ -273,7 +273,7 @@ def test_a_diverged_run_keeps_its_batch_and_its_last_good_parameters(tmp_path, c
 
     def watch(run) -> bool:
         poison(run, stream=slice(None), time=slice(20, None))
-        if run.loop.skipped == 4 and not cured:  # so that the newest batch is good when the fifth is found skipped
+        if run.loop.skipped == 4 and not cured:  # the newest batch is good when the fifth is found skipped
             cured.append(True)
             trainer.loop.replay._streams._segments[0].reward[:] = 0
         return False
@@ -282,23 +282,23 @@ def test_a_diverged_run_keeps_its_batch_and_its_last_good_parameters(tmp_path, c
         trainer.run(watch)
     trainer.close()
     assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(trainer.loop.state))
-    trainer.agent.save(tmp_path / "agent")  # it has not been given away
+    trainer.agent.save(tmp_path / "agent")  # it has not been donated
     assert all(np.all(np.isfinite(x)) for x in parameters(reverie.Agent.load(tmp_path / "run")))
-    assert "5 updates in a row were skipped; the batch" in capsys.readouterr().out.replace("\n", " ")
+    assert "5 updates in a row were skipped; the newest batch" in capsys.readouterr().out.replace("\n", " ")
     batch = read_arrays(tmp_path / "run" / "skipped_batch.safetensors")
     assert np.isnan(batch[".reward"]).any()
 
 
-def test_a_checkpoint_never_holds_parameters_that_are_not_finite(tmp_path, capsys):
+def test_a_checkpoint_never_holds_parameters_that_are_not_finite(tmp_path):
     trainer = Trainer("Pendulum-v1", TINY, steps=60, logdir=tmp_path / "run")
     trainer.run()
     newest = trainer._folder.newest
     trainer.loop.state = jax.tree.map(lambda x: x * np.nan if x.dtype == np.float32 else x, trainer.loop.state)
     trainer.loop.env_steps += 1
-    trainer._save(wait=True)
+    problem = trainer._saver.save_now()
     trainer.close()
     assert trainer._folder.newest == newest
-    assert "the parameters are not finite" in capsys.readouterr().out
+    assert "the parameters are not finite" in problem
 
 
 def test_ctrl_c_saves_and_says_how_to_continue(tmp_path, capsys):
@@ -311,10 +311,11 @@ def test_ctrl_c_saves_and_says_how_to_continue(tmp_path, capsys):
         signal.raise_signal(signal.SIGINT)
 
     threading.Thread(target=interrupt, daemon=True).start()
-    trainer.run(until=lambda run: run.updates > 500)  # so that a failure doesn't go on for ever
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run(until=lambda run: run.updates > 500)  # so that a failure ends
     trainer.close()
     assert trainer.interrupted
-    assert "Run the same command again to continue" in capsys.readouterr().out.replace("\n", " ")
+    assert "Repeat the command to resume it" in capsys.readouterr().out.replace("\n", " ")
     assert trainer._folder.newest == trainer.env_steps + trainer.updates
 
 
@@ -369,11 +370,12 @@ def test_rows_after_the_checkpoint_are_dropped_and_damaged_lines_left_out(tmp_pa
     writer = JsonLines(tmp_path, resume_step=3)
     writer.write(4, {"a": float("nan")})
     writer.close()
-    assert read_metrics(tmp_path) == [{"step": 1, "a": 1}, {"step": 3, "a": 3}, {"step": 4, "a": None}]
+    rows = [{name: row[name] for name in ("step", "a")} for row in read_metrics(tmp_path)]
+    assert rows == [{"step": 1, "a": 1}, {"step": 3, "a": 3}, {"step": 4, "a": None}]
 
 
 class Walk(gym.Env):
-    """A random walk that can say where it stands, so that a run with it goes on as though it had not stopped."""
+    """A random walk that can save its state, so that a run with it resumes as though it had not stopped."""
 
     observation_space = gym.spaces.Box(-np.inf, np.inf, (2,), np.float32)
     action_space = gym.spaces.Discrete(3)
@@ -400,7 +402,7 @@ class Walk(gym.Env):
 
 
 def contents(folder) -> dict[str, str]:
-    """Checksums of all that the newest checkpoint holds."""
+    """Checksums of everything in the newest checkpoint."""
     store = Store(folder / "checkpoints")
     checkpoint = store.load(store.counts[0])
     store.close()
@@ -409,7 +411,7 @@ def contents(folder) -> dict[str, str]:
 
 @pytest.mark.parametrize("cuts", [pytest.param((100,), marks=pytest.mark.slow), (17, 40, 41, 130)])
 def test_a_run_in_pieces_equals_one_in_a_piece_bit_for_bit(tmp_path, cuts):
-    """Parameters, optimiser, replay with its latents, counters, and where the environments stand."""
+    """Parameters, optimizer, replay with its latents, counters and the states of the environments."""
     train(Walk, TINY, steps=160, logdir=tmp_path / "whole", quiet=True)
     for steps in (*cuts, 160):
         train(Walk, TINY, steps=steps, logdir=tmp_path / "pieces", quiet=True)
@@ -445,7 +447,7 @@ def arrays(folder) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_where_replay_is_kept_does_not_change_what_is_learned(tmp_path):
-    """Also where it moves between two parts of a run, and around a ring that is too small for the run."""
+    """Also if it moves between two parts of a run, and in a ring that is too small for the run."""
     small = replace(TINY, replay=replace(TINY.replay, capacity=80))
     train(Walk, small, steps=130, logdir=tmp_path / "memory", quiet=True)
     for home in ("disk", "device"):
@@ -459,7 +461,7 @@ def test_where_replay_is_kept_does_not_change_what_is_learned(tmp_path):
 
 
 def test_replay_on_disk_without_a_folder_is_refused():
-    with pytest.raises(ValueError, match="replay.home is disk, but there is no logdir"):
+    with pytest.raises(ValueError, match="replay.home is 'disk', but there is no logdir"):
         train(ENV, replace(TINY, replay=replace(TINY.replay, home="disk")), quiet=True)
 
 
@@ -471,7 +473,7 @@ def test_environments_that_cannot_say_where_they_stand_begin_other_episodes(tmp_
     trainer.close()
     firsts = stream["observation.vector"][stream["is_first"]]
     assert len(np.unique(firsts, axis=0)) == len(firsts) > 2
-    # The episodes that were broken off are closed in the records.
+    # Interrupted episodes end in the records.
     np.testing.assert_array_equal(stream["is_first"][:, 1:], stream["is_last"][:, :-1])
 
 
@@ -499,14 +501,14 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, capsys):
 
 
 def test_resume_must_and_never(tmp_path):
-    with pytest.raises(ValueError, match="There is no run to continue in"):
+    with pytest.raises(ValueError, match="There is no run to resume in"):
         Trainer(ENV, TINY, logdir=tmp_path / "run", resume="must", quiet=True)
     small = replace(TINY, replay=replace(TINY.replay, memory="1kB"))
-    with pytest.raises(ValueError, match="but the budget is 1 kB"):
+    with pytest.raises(ValueError, match="but replay.memory is 1 kB"):
         Trainer(ENV, small, logdir=tmp_path / "run", quiet=True)
-    assert not (tmp_path / "run").exists()  # what is refused leaves nothing that would be in the way
+    assert not (tmp_path / "run").exists()  # a refused run leaves nothing behind
     train(ENV, TINY, steps=30, logdir=tmp_path / "run", resume="never", quiet=True)
-    with pytest.raises(ValueError, match="holds a run already; choose another logdir"):
+    with pytest.raises(ValueError, match="already holds a run; choose another logdir"):
         Trainer(ENV, TINY, logdir=tmp_path / "run", resume="never", quiet=True)
     trainer = Trainer(ENV, TINY, logdir=tmp_path / "run", resume="must", quiet=True)
     trainer.close()
@@ -518,16 +520,16 @@ def test_a_full_disk_does_not_end_a_run(tmp_path, capsys):
     mount.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(mount)], capture_output=True).returncode:
         pytest.skip("only an administrator can make a small disk")
-    filler, phases = mount / "filler", []
+    filler, phases, problems = mount / "filler", [], []
     config = replace(TINY, run=replace(TINY.run, dream_every=1e-9, tensorboard=True))
 
     def watch(run) -> bool:
         if run.env_steps >= 60 and not phases:
-            run._save(wait=True)
+            run._saver.save_now()
             phases.append(run._folder.newest)
             filler.write_bytes(bytes(shutil.disk_usage(mount).free))
         elif run.env_steps >= 80 and len(phases) == 1:
-            run._save(wait=True)
+            problems.append(run._saver.save_now())
             phases.append(run._folder.newest)
             filler.unlink()
         return False
@@ -537,13 +539,12 @@ def test_a_full_disk_does_not_end_a_run(tmp_path, capsys):
         trainer.run(watch)
         trainer.close()
         told = capsys.readouterr().out.replace("\n", " ")
-        assert "could not be written" in told
-        assert "o space left on device" in told
+        assert "o space left on device" in problems[0]
         assert "metrics can't be written to metrics.jsonl" in told
         assert "metrics can't be written to TensorBoard" in told
-        assert "the open-loop prediction could not be made" in told
+        assert "the open-loop prediction failed" in told
         assert (mount / "run" / "report.html").exists()
-        assert phases[0] == phases[1]  # the one before stayed
+        assert phases[0] == phases[1]  # the previous one is still there
         again = Trainer(ENV, TINY, steps=120, logdir=mount / "run", quiet=True)
         again.close()
         assert again.env_steps >= 120
@@ -552,7 +553,7 @@ def test_a_full_disk_does_not_end_a_run(tmp_path, capsys):
 
 
 class Flaky(Recorder):
-    """Raises in the third step of every second episode."""
+    """Raises in the third step of every other episode."""
 
     episodes = 0
 
@@ -562,7 +563,7 @@ class Flaky(Recorder):
 
     def step(self, action):
         if Flaky.episodes % 2 == 0 and self.count == 2:
-            raise TimeoutError("no answer [/INST]")  # brackets mean something to the display
+            raise TimeoutError("no answer [/INST]")  # brackets are markup to the display
         return super().step(action)
 
 
@@ -579,10 +580,10 @@ def test_failing_environments_are_replaced_and_their_episodes_cut_off(tmp_path, 
     assert cut.sum() >= 3
     assert not stream["is_terminal"][cut].any()  # truncated: the future still counts
     rows = read_metrics(tmp_path / "run")
-    assert {row["episode/return"] for row in rows if "episode/return" in row} == {15.0}  # 1 + … + 5, whole ones only
-    # A record is kept with the action that follows, so that the newest first one may not be there yet.
+    assert {row["episode/return"] for row in rows if "episode/return" in row} == {15.0}  # 1 + … + 5, complete ones only
+    # A record is stored with its action, so the newest first one may still be missing.
     assert max(row.get("env/restarts", 0) for row in rows) - cut.sum() in (0, 1)
-    assert "environment 0 failed (TimeoutError: no answer [/INST])" in capsys.readouterr().out.replace("\n", " ")
+    assert "Environment 0 failed (TimeoutError: no answer [/INST])" in capsys.readouterr().out.replace("\n", " ")
 
 
 def test_past_the_budget_the_run_is_saved_and_the_error_is_the_environments(tmp_path, monkeypatch):

@@ -14,8 +14,9 @@ from reverie.behaviour import Actor
 from reverie.config import Config, config_to_dict
 from reverie.errors import InputError
 from reverie.learner import Learner, Networks, compute_dtype
-from reverie.spaces import Discrete, Feature, Spaces, choose
+from reverie.spaces import Discrete, Feature, Spaces
 from reverie.spaces.leaves import nest
+from reverie.spaces.values import as_array
 from reverie.storage import DamagedFileError, Json, as_tree, copied, read_arrays, write_arrays, write_text
 from reverie.world_model import WorldModel
 
@@ -53,7 +54,7 @@ class Agent:
             networks = learner.fresh(Keys.of(self.config.seed).init).networks
         self.networks = networks
         # Observations that are only predicted may be missing when it acts.
-        self._seen = Spaces(choose(spaces.observation_space, self.config.model.encoder_keys), spaces.action_space)
+        self._seen = spaces.select(self.config.model.encoder_keys)
 
     def __repr__(self) -> str:
         model = self.config.model
@@ -205,13 +206,8 @@ def _as_arrays(spaces: Spaces, observation: Any) -> Any:
 
 
 def _as_array(key: str, dtype: np.dtype, value: Any) -> np.ndarray:
-    if hasattr(value, "dtype"):
-        return np.asarray(value)
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise InputError(f"observation {key!r} is not an array: {error}") from error
-    if array.dtype.kind == "i" and dtype.kind == "u":  # Python's integers have no size
+    array = as_array(f"observation {key!r}", value)
+    if not hasattr(value, "dtype") and array.dtype.kind == "i" and dtype.kind == "u":  # Python's integers have no size
         cast = array.astype(dtype)
         return cast if np.array_equal(cast, array) else array
     return array

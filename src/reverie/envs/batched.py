@@ -1,11 +1,11 @@
-"""Vector environments that others have made, as `Environments` shows its own: section 1's records, one stream each.
+"""Gymnasium VectorEnvs with the interface of `Environments`: one stream of records per environment (section 1).
 
-Gymnasium knows three ways to go on after an episode. NEXT_STEP spends a step on it, as `Environments` does. With
-SAME_STEP the step that ends an episode already shows the next one and has the final observation aside; with DISABLED
-one asks for the next. There is one record more than there are steps then: it is shown alone, while the others wait
-with their actions.
+Gymnasium has three autoreset modes. NEXT_STEP spends a step on the reset, as `Environments` does. With SAME_STEP, the
+step that ends an episode already returns the first observation of the next one, and the final observation is in the
+info. With DISABLED, the caller resets. The last two yield one more record than there are steps: the extra record is
+returned alone, while the other environments wait with their actions.
 
-May import: `reverie.spaces`, `reverie.experience`, `reverie.errors`, `.guard`; Gymnasium.
+May import: `reverie.spaces`, `reverie.experience`, `reverie.errors`, `guard`, `interface`, `seeds`; Gymnasium.
 """
 
 from __future__ import annotations
@@ -17,63 +17,68 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import concatenate, create_empty_array
 
+from reverie.envs import final_info
 from reverie.envs.guard import BrokenEnvironmentError
+from reverie.envs.interface import warn
 from reverie.envs.seeds import seeds
 from reverie.errors import InputError
 from reverie.experience import Step, put, with_rows
-from reverie.spaces import EVERYTHING, Spaces, choose
+from reverie.spaces import EVERYTHING, Keys
 from reverie.spaces.values import LARGEST
 
-Batch = dict[str, np.ndarray]  # key → (N, *shape), as the networks see it
+Batch = dict[str, np.ndarray]  # key → (N, *shape), encoded for the networks
 
 
 class VectorEnvironments:
-    """The environments of a VectorEnv; attributes and methods are those of `Environments`.
+    """The environments of a VectorEnv, with the attributes and methods of `Environments`.
 
-    None of them can be made anew: what the VectorEnv raises ends the run, which is saved.
+    They cannot be restarted: an error of the VectorEnv ends the run, after saving it.
 
     Args:
-        env: whose metadata say how its episodes follow each other.
+        env: a VectorEnv whose metadata name its autoreset mode.
         seed, held_out, keys: see `Environments`.
 
     Raises:
-        InputError: it doesn't say how its episodes follow each other.
-        UnsupportedSpaceError: Reverie can't learn from its observations or act in its action space.
+        InputError: the metadata do not name the autoreset mode.
+        UnsupportedSpaceError: Reverie does not support the observation space or the action space.
     """
 
     def __init__(
-        self, env: VectorEnv[Any, Any, Any], *, seed: int = 0, held_out: bool = False, keys: str = EVERYTHING
+        self, env: VectorEnv[Any, Any, Any], *, seed: int = 0, held_out: bool = False, keys: Keys | str = EVERYTHING
     ) -> None:
         self._env, self._seed, self._held_out = env, seed, held_out
         self._mode = env.metadata.get("autoreset_mode")
         if not isinstance(self._mode, AutoresetMode):
             raise InputError(
-                f"{env} does not say how an episode follows the one before: its metadata['autoreset_mode'] must be a "
-                f"gymnasium.vector.AutoresetMode, got {self._mode!r}"
+                f"{env} does not name its autoreset mode: metadata['autoreset_mode'] must be a "
+                f"gymnasium.vector.AutoresetMode, got {self._mode!r}."
             )
         self.num_envs: int = env.num_envs
-        self.spaces = Spaces(choose(env.single_observation_space, keys), env.single_action_space)
+        keys = keys if isinstance(keys, Keys) else Keys(keys)
+        self.spaces = keys.spaces(env.single_observation_space, env.single_action_space)
         self.ready = np.ones(self.num_envs, bool)
-        self.tell: Callable[[str], object] = lambda sentence: None
+        self.tell: Callable[[str], object] = warn
         self.failures = 0
+        self.final_info: dict[int, dict[str, float]] = {}
         self._seeded = False
-        self._shown: Step | None = None  # the last step
-        self._action: Batch = {}  # what each environment is to do next
-        self._begun: Batch = {}  # of those that have ended, what SAME_STEP already shows of the next episode
+        self._shown: Step | None = None  # the latest step
+        self._action: Batch = {}  # the next action of each environment
+        self._begun: Batch = {}  # first observations of the next episodes, which SAME_STEP returns early
 
     def reset(self, *, seed: Sequence[int] | None = None) -> Step:
-        """Start an episode in every environment. The first call seeds them, later ones go on from there."""
+        """Start an episode in every environment. Only the first call seeds them, unless `seed` is given."""
         new = None
         if seed is not None or not self._seeded:
-            new = seeds(self._seed if seed is None else seed, self.num_envs, self._held_out)[0]  # the others count on
+            new = seeds(self._seed if seed is None else seed, self.num_envs, self._held_out)[0]  # Gymnasium counts up
         self._seeded = True
         observation, _ = self._env.reset(seed=new)
+        self.final_info = {}
         everywhere, nowhere = np.ones(self.num_envs, bool), np.zeros(self.num_envs, bool)
         nothing = np.zeros(self.num_envs, np.float32)
         return self._show(Step(self._encoded(observation), nothing, everywhere, nowhere, nowhere))
 
     def step(self, action: Mapping[str, np.ndarray]) -> Step:
-        """Do one action in every environment, or begin anew those that have ended while the others wait."""
+        """Apply one action in every environment, or start the next episodes of those that ended while others wait."""
         if self._shown is None:
             raise RuntimeError("call reset() before the first step()")
         if self.ready.all():
@@ -86,6 +91,7 @@ class VectorEnvironments:
         encoded = self._encoded(observation)
         terminated, truncated = np.array(terminated, bool), np.array(truncated, bool)
         is_last = terminated | truncated
+        self.final_info = self._final_info(info, is_last)
         if self._mode is AutoresetMode.SAME_STEP and is_last.any():
             self._begun, final = encoded, self._final(info, is_last)
             encoded = {key: put(value, is_last, final[key]) for key, value in encoded.items()}
@@ -93,8 +99,9 @@ class VectorEnvironments:
         return self._show(Step(encoded, rewards, ended.copy(), is_last, terminated))
 
     def _begin(self, ended: np.ndarray) -> Step:
-        """The first observations of those that have ended; the others stay as they are."""
+        """Return the first observations of the environments that ended; the rows of the others are unchanged."""
         assert self._shown is not None
+        self.final_info = {}
         if self._mode is AutoresetMode.DISABLED:
             observation, _ = self._env.reset(options={"reset_mask": ended.copy()})
             begun = self._encoded(observation, ended)
@@ -116,9 +123,9 @@ class VectorEnvironments:
             raise BrokenEnvironmentError(str(error)) from error
 
     def _final(self, info: Mapping[str, Any], is_last: np.ndarray) -> Batch:
-        """The final observations, one row for each that ended: Gymnasium gives a list of them, others a batch."""
+        """The final observations, one row per ended episode: Gymnasium returns a list, other packages a batch."""
         if "final_obs" not in info:
-            raise BrokenEnvironmentError(f"{self._env} ended an episode in SAME_STEP mode without info['final_obs']")
+            raise BrokenEnvironmentError(f"{self._env} ended an episode in SAME_STEP mode without info['final_obs'].")
         final = info["final_obs"]
         if isinstance(final, np.ndarray) and final.dtype == object:
             space, last = self._env.single_observation_space, list(final[is_last])
@@ -126,28 +133,41 @@ class VectorEnvironments:
             return self._encoded(concatenate(space, last, batch))
         return self._encoded(final, is_last)
 
+    def _final_info(self, info: Mapping[str, Any], is_last: np.ndarray) -> dict[int, dict[str, float]]:
+        """The numbers of the last infos of the episodes that ended."""
+        if not is_last.any():
+            return {}
+        final: Any = info.get("final_info", info) if self._mode is AutoresetMode.SAME_STEP else info
+        found = {}
+        for index in np.flatnonzero(is_last).tolist():
+            is_list = isinstance(final, np.ndarray | list | tuple)  # one info per environment
+            found[index] = final_info.numbers(final[index] or {}) if is_list else final_info.row(final, index)
+        return {index: numbers for index, numbers in found.items() if numbers}
+
     def _checked(self, reward: Any) -> np.ndarray:
         rewards = np.asarray(reward, np.float64)
         if rewards.shape != (self.num_envs,) or not np.all(np.abs(rewards) <= LARGEST):
-            raise BrokenEnvironmentError(f"expected {self.num_envs} finite rewards, got {reward!r}")
+            raise BrokenEnvironmentError(f"{self._env} must return {self.num_envs} finite rewards, got {reward!r}.")
         return rewards
 
     def cancel(self) -> None:
-        """Nothing is made anew."""
+        """Does nothing: a VectorEnv is never restarted."""
 
     def render_frame(self, index: int = 0) -> np.ndarray:
-        """What environment `index` looks like now: uint8, (height, width, 3)."""
+        """An image of environment `index`: uint8, (height, width, 3)."""
         if self._env.render_mode != "rgb_array":
-            raise InputError(f"the render mode is {self._env.render_mode!r}: make it with render_mode='rgb_array'")
+            raise InputError(
+                f"The VectorEnv has the render mode {self._env.render_mode!r}: create it with render_mode='rgb_array'."
+            )
         frames = self._env.render()
         assert frames is not None
         return np.array(frames[index])
 
     def state(self) -> None:
-        """A VectorEnv can't say where it stands."""
+        """None: a VectorEnv cannot save its state."""
 
     def restore(self, state: Sequence[Any], ended: np.ndarray) -> bool:
-        """Nor go on from there."""
+        """False: a VectorEnv cannot resume from a state."""
         return False
 
     def close(self) -> None:

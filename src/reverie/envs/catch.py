@@ -1,7 +1,6 @@
-"""Catch: a ball falls, a paddle moves. A task that is learned in minutes and shows whether learning works.
+"""Catch: a ball falls, a paddle moves. Solved within minutes, so it shows quickly whether learning works.
 
-May import: nothing of Reverie; Gymnasium. Registered as "reverie/Catch-v0" (pixels) and
-"reverie/CatchVector-v0".
+May import: `errors`; Gymnasium. Registered as "reverie/Catch-v0" (pixels) and "reverie/CatchVector-v0".
 """
 
 from __future__ import annotations
@@ -18,27 +17,26 @@ BACKGROUND, BALL, PADDLE = (20, 24, 40), (250, 220, 90), (90, 200, 250)
 
 
 class Catch(gym.Env[np.ndarray, np.int64]):
-    """Be under the ball when it arrives at the bottom: +1 for a catch, -1 for a miss, 0 on the way.
+    """Catch falling balls with a paddle: +1 for a catch, -1 for a miss, 0 otherwise.
 
-    Actions: 0 left, 1 stay, 2 right. Every step the paddle moves, then the ball falls by one row. It starts at the
-    top of a random column, the paddle of the first ball in the middle, and the next ball appears in the step after
-    the last one has arrived. An episode ends (terminated) when the last ball has.
+    Actions: 0 left, 1 stay, 2 right. In every step the paddle moves, then the ball falls by one row. A ball starts at
+    the top of a random column, and the next one appears in the step after it has landed. The paddle starts each
+    episode in the middle. The episode terminates when the last ball lands.
 
-    Since the ball's column is uniform and independent of anything the paddle knows beforehand, who doesn't
-    look catches one in `columns` balls, whatever they do: a return of balls · (2 / columns - 1), -0.75 by
-    default. Who looks catches all, a return of `balls`.
+    The ball's column is uniform and independent of everything before it, so a blind policy catches one ball in
+    `columns`: a return of balls · (2 / columns - 1), -0.75 by default. A perfect policy returns `balls`.
 
     Args:
         columns: of the grid, 2 to 64.
         rows: at least as many as columns, so that every ball can be caught.
         balls: per episode.
-        observation: "image", uint8 (64, 64, 3); or "vector", float32 (4,), the ball's x and y, the paddle's x,
-            each from -1 to 1 (left to right, top to bottom), and how far the ball is to the right of the paddle, as a
-            share of the width. The last makes it an easy task: a catch is a zero.
+        observation: "image": uint8 (64, 64, 3). "vector": float32 (4,), the ball's x and y and the paddle's x, each
+            from -1 to 1 (left to right, top to bottom), and the ball's offset to the right of the paddle as a
+            fraction of the width. The offset makes the task easy: a catch is a zero.
         render_mode: "rgb_array" or None.
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 8}  # noqa: RUF012, as Gymnasium has it
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 8}  # noqa: RUF012, Gymnasium's convention
 
     def __init__(
         self,
@@ -63,16 +61,16 @@ class Catch(gym.Env[np.ndarray, np.int64]):
             if self._as_image
             else gym.spaces.Box(-1, 1, (4,), np.float32)
         )
-        # What drawing needs: the pixels of each column and row, and the colours.
+        # For drawing: the pixels of each column and row, and the colors.
         self._xs = [slice(i * SIDE // columns, (i + 1) * SIDE // columns) for i in range(columns)]
         self._ys = [slice(i * SIDE // rows, (i + 1) * SIDE // rows) for i in range(rows)]
-        self._floor = slice((self._ys[-1].start + SIDE) // 2, SIDE)  # a ball that has arrived stays visible above
+        self._floor = slice((self._ys[-1].start + SIDE) // 2, SIDE)  # a ball that has landed stays visible above it
         self._empty = np.full((SIDE, SIDE, 3), BACKGROUND, np.uint8)
         self._colours = np.array([BALL, PADDLE], np.uint8)
 
     @property
     def chance_return(self) -> float:
-        """The expected return of an episode for who acts without looking."""
+        """The expected return of a policy that ignores its observations."""
         return self.balls * (2 / self.columns - 1)
 
     def reset(

@@ -1,8 +1,8 @@
-"""Many copies of an environment written in JAX, stepped together inside a compiled program.
+"""Vectorized JAX environments, stepped inside a compiled program.
 
-This is section 1 of algorithm.md, as in `vector`, in functions that can be traced: nothing here touches the host.
+Implements section 1 of algorithm.md like `vector`, but in traceable functions that run entirely on the device.
 
-May import: `reverie.spaces`, `reverie.experience`, `reverie.errors`, `functional`; JAX.
+May import: `reverie.spaces`, `reverie.experience`, `reverie.errors`, `functional`, `interface`; JAX.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,49 +10,53 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from reverie.envs.functional import JaxEnv
+from reverie.envs.interface import warn
 from reverie.errors import InputError
 from reverie.experience import Step
-from reverie.spaces import EVERYTHING, Spaces, choose, restrict
+from reverie.spaces import EVERYTHING, Keys
 from reverie.spaces.traced import decode_action, encode_observation
 
 
 class CompiledEnvironments:
-    """N copies of a `JaxEnv`; what `Environments` is to those that are stepped from Python.
+    """N copies of a `JaxEnv`: the counterpart of `Environments` for compiled programs.
 
     Args:
         env: the environment.
-        num_envs: how many of them.
-        keys: a regular expression: which observations of a Dict or Tuple are taken.
+        num_envs: N, the number of copies.
+        keys: which observations are used, and how; a string selects them.
 
     Attributes:
-        failures: how often an episode was cut off because a number in it was not finite.
+        failures: the number of episodes cut off because of a number that was not finite.
 
     Raises:
-        UnsupportedSpaceError: Reverie can't learn from its observations or act in its action space.
+        UnsupportedSpaceError: Reverie does not support the observation space or the action space.
     """
 
-    def __init__(self, env: JaxEnv, num_envs: int = 1, *, keys: str = EVERYTHING) -> None:
+    def __init__(self, env: JaxEnv, num_envs: int = 1, *, keys: Keys | str = EVERYTHING) -> None:
         if num_envs < 1:
             raise InputError(f"num_envs must be at least 1, got {num_envs}")
         self.num_envs, self.failures = num_envs, 0
-        self.spaces = Spaces(choose(env.observation_space, keys), env.action_space)
-        self.tell: Callable[[str], object] = lambda sentence: None
-        self._env, self._choosing = env, keys != EVERYTHING
-        self._at_once = max(1, num_envs // 128)  # so many episodes begin together: to begin one may cost many steps
+        keys = keys if isinstance(keys, Keys) else Keys(keys)
+        self.spaces = keys.spaces(env.observation_space, env.action_space)
+        self.tell: Callable[[str], object] = warn
+        self._env = env
+        self._at_once = max(1, num_envs // 128)  # episodes to start together: a reset may cost as much as many steps
 
     def reset(self, key: jax.Array) -> tuple[Any, Step]:
-        """State, and the first observations of all."""
+        """Return the initial states and the first observations of all environments."""
         state, observation = jax.vmap(self._env.reset)(_keys(key, self.num_envs))
         flags = jnp.zeros(self.num_envs, bool)
         step = Step(self._encode(observation), jnp.zeros(self.num_envs), ~flags, flags, flags)
         return state, step
 
     def step(self, key: jax.Array, state: Any, step: Step, action: Mapping[str, jax.Array]) -> tuple[Any, Step]:
-        """The step after `step`: an action of the policy's, or, after a last one, the next episode's beginning.
+        """Apply one action in every environment; those whose episode ended start the next one instead.
 
-        That also takes the place of what has a number that isn't finite; then `is_first` follows no `is_last`.
+        An environment that shows a number that is not finite also starts a new episode: then `is_first` is set
+        without an `is_last` before it.
         """
         keys = jax.random.split(key)
         moved = jax.vmap(self._env.step)(_keys(keys[0], self.num_envs), state, decode_action(self.spaces, action))
@@ -68,10 +72,10 @@ class CompiledEnvironments:
         )
 
     def _begin(self, key: jax.Array, begins: jax.Array, shown: Any) -> Any:
-        """State and observation, anew for those that begin an episode: a few at a time, as long as there are any.
+        """States and observations, with new episodes where `begins`, started a few at a time.
 
-        To begin one for each of N in every step, and keep the few that are needed, is what makes such
-        environments slow: a world of Craftax costs as much as forty steps in it.
+        Starting N episodes in every step just to keep a few makes JAX environments slow: generating a Craftax world
+        costs as much as forty steps.
         """
 
         def some(carry: tuple[jax.Array, jax.Array, Any]) -> tuple[jax.Array, jax.Array, Any]:
@@ -85,31 +89,29 @@ class CompiledEnvironments:
         return jax.lax.while_loop(lambda carry: carry[0].any(), some, (begins, key, shown))[2]
 
     def _encode(self, observation: Any) -> dict[str, jax.Array]:
-        if self._choosing:
-            observation = restrict(self.spaces.observation_space, observation)
         return encode_observation(self.spaces, observation)
 
     def state(self) -> list[Any]:
-        """Empty: where they stand is in the arrays that `reset` and `step` return."""
+        """An empty list: the whole state is in the arrays that `reset` and `step` return."""
         return []
 
-    def restore(self, state: Sequence[Any], ended: Any) -> bool:
-        """They can always go on from such arrays."""
+    def restore(self, state: Sequence[Any], ended: np.ndarray) -> bool:
+        """Always True: the arrays are all that resuming needs."""
         return True
 
     def cancel(self) -> None:
-        """Nothing waits for such environments."""
+        """Does nothing: compiled environments never block."""
 
     def close(self) -> None:
-        """They hold nothing open."""
+        """Does nothing: compiled environments hold no resources."""
 
 
 def _keys(key: jax.Array, count: int) -> jax.Array:
-    """As plain numbers, which all libraries take and files can hold."""
+    """Random keys as plain numbers, which every library accepts and files can store."""
     return jax.random.key_data(jax.random.split(key, count))
 
 
 def _finite(tree: Any) -> jax.Array:
-    """Of which environments all numbers are, (N,)."""
+    """Whether all numbers of each environment are finite, (N,) bool."""
     floats = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
     return jnp.stack([jnp.isfinite(leaf.reshape(len(leaf), -1)).all(1) for leaf in floats]).all(0)

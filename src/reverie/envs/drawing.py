@@ -1,8 +1,8 @@
-"""How MuJoCo draws on a machine without a screen or without a GPU.
+"""MuJoCo rendering without a display or a GPU.
 
-On a CPU a frame of 64 × 64 takes a fraction of the time without multisampling and reflections and with a coarse map of
-the shadows (`benchmarks.drawing` measures it); brightnesses differ by 1 to 2 of 255 in the mean. Shadows stay: without
-them MuJoCo leaves out much of the light.
+On a CPU, a 64 × 64 frame renders several times faster without multisampling and reflections and with a coarse shadow
+map (`benchmarks.drawing` measures it); pixels differ by 1 to 2 of 255 on average. Shadows stay on: without them MuJoCo
+omits much of the light.
 
 May import: Gymnasium, and MuJoCo where it is installed.
 """
@@ -15,12 +15,12 @@ from typing import Any
 
 import gymnasium as gym
 
-SHADOW_MAP = 256  # texels a side, instead of 4096
+SHADOW_MAP = 256  # texels per side, instead of 4096
 
 
 @cache
 def choose_backend() -> None:
-    """Let MuJoCo draw without a screen where there is none, unless MUJOCO_GL says how. Before MuJoCo is imported."""
+    """Select an off-screen backend if there is no display and MUJOCO_GL is unset; call before importing MuJoCo."""
     if sys.platform != "linux" or os.environ.keys() & {"MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY"}:
         return
     for backend, library in {"egl": "EGL", "osmesa": "OSMesa"}.items():
@@ -31,7 +31,7 @@ def choose_backend() -> None:
 
 @cache
 def on_cpu() -> bool:
-    """Whether what MuJoCo draws with is a program for the CPU, as Mesa's llvmpipe is."""
+    """Whether MuJoCo renders in software, for example with Mesa's llvmpipe."""
     import mujoco
 
     if os.environ.get("MUJOCO_GL", "").lower() == "osmesa":
@@ -43,13 +43,13 @@ def on_cpu() -> bool:
 
         name = GL.glGetString(GL.GL_RENDERER).decode().lower()
         context.free()
-    except Exception:  # of whatever kind the missing part raises; then drawing says so itself
+    except Exception:  # a missing library may raise anything; rendering itself reports it better
         return False
     return any(known in name for known in ("llvmpipe", "softpipe", "swrast", "software"))
 
 
 def simplify(model: Any, fast: bool | None = None) -> None:
-    """Draw a model faster, before its first frame. `fast`: whether to; None: where a CPU draws."""
+    """Make a model render faster; call before its first frame. `fast` None: only where rendering runs on a CPU."""
     if on_cpu() if fast is None else fast:
         model.vis.quality.offsamples = 0
         model.vis.quality.shadowsize = SHADOW_MAP
@@ -57,7 +57,7 @@ def simplify(model: Any, fast: bool | None = None) -> None:
 
 
 def simplify_env(env: gym.Env[Any, Any], fast: bool | None = None) -> None:
-    """The same for one of Gymnasium's environments, if it draws and does so with MuJoCo."""
+    """Apply `simplify` to a Gymnasium environment if it renders with MuJoCo."""
     mujoco = sys.modules.get("mujoco")
     model = getattr(env.unwrapped, "model", None)
     if mujoco and env.unwrapped.render_mode and isinstance(model, mujoco.MjModel):

@@ -1,4 +1,4 @@
-"""An environment with DeepMind's interface, `dm_env.Environment`, as one of Gymnasium's. dm_env itself is not imported.
+"""An adapter from `dm_env.Environment` to Gymnasium. Does not import dm_env itself.
 
 May import: `errors`; Gymnasium.
 """
@@ -15,15 +15,16 @@ FILM = 240  # pixels
 
 
 class FromDMEnv(gym.Env[Any, Any]):
-    """Steps a `dm_env.Environment`; an end with a discount of 0 is a terminal, any other is no more than an end.
+    """A `dm_env.Environment` as a Gymnasium environment: a last step with discount 0 terminates, any other truncates.
 
     Args:
-        env: its floats are observed as float32, everything else as it is.
-        remake: makes it anew from a seed. The interface knows no other way; without, whoever made it has seeded it.
-        render_mode: "rgb_array" for frames, which only what has MuJoCo's physics can draw.
+        env: the environment; floats are observed as float32, everything else keeps its dtype.
+        remake: creates the environment from a seed, since the interface has no other way to seed one. Without it,
+            seeds are ignored and seeding is up to the caller.
+        render_mode: "rgb_array" for frames, available only for environments with MuJoCo physics.
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 40}  # noqa: RUF012, as Gymnasium has it
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 40}  # noqa: RUF012, Gymnasium's convention
 
     def __init__(self, env: Any, *, remake: Callable[[int], Any] | None = None, render_mode: str | None = None) -> None:
         self._env, self._remake = env, remake
@@ -55,10 +56,10 @@ class FromDMEnv(gym.Env[Any, Any]):
 
 
 def observed(spec: Any) -> gym.Space[Any]:
-    """The space of what has this spec.
+    """The Gymnasium space of an observation spec.
 
     Raises:
-        InputError: it is no array, such as a text.
+        InputError: the spec is not an array of numbers, for example a string.
     """
     if isinstance(spec, Mapping):
         return gym.spaces.Dict({name: observed(one) for name, one in spec.items()})
@@ -69,7 +70,7 @@ def observed(spec: Any) -> gym.Space[Any]:
     kind = np.dtype(spec.dtype).kind
     if kind not in "fiub":
         raise InputError(
-            f"an environment has {spec}, which is neither numbers nor classes; take it out with a wrapper."
+            f"The environment has the spec {spec}, which holds neither numbers nor classes: remove it with a wrapper."
         )
     if kind == "b":
         return gym.spaces.MultiBinary(spec.shape) if spec.shape else gym.spaces.Discrete(2)
@@ -77,7 +78,7 @@ def observed(spec: Any) -> gym.Space[Any]:
 
 
 def acted(spec: Any) -> gym.Space[Any]:
-    """The space of actions with this spec; integers between bounds are classes."""
+    """The Gymnasium space of an action spec; bounded integers become classes."""
     if isinstance(spec, Mapping):
         return gym.spaces.Dict({name: acted(one) for name, one in spec.items()})
     if isinstance(spec, list | tuple):

@@ -1,4 +1,4 @@
-"""An environment of Gym, which Gymnasium has replaced, with its interface of any version. Gym itself is not imported.
+"""An adapter from Gym, Gymnasium's predecessor, in any version of its interface. Does not import Gym itself.
 
 May import: `errors`; Gymnasium.
 """
@@ -12,10 +12,11 @@ from reverie.errors import InputError
 
 
 class FromOldGym(gym.Env[Any, Any]):
-    """Steps a `gym.Env`. Before Gym 0.26, an end is no terminal where the info says "TimeLimit.truncated".
+    """A `gym.Env` as a Gymnasium environment; before Gym 0.26, "TimeLimit.truncated" in the info marks truncation.
 
     Args:
-        env: draws what `render` returns if it was made for that, or, before Gym 0.26, if it can draw an "rgb_array".
+        env: the environment. It renders frames if it was made with a render mode or, before Gym 0.26, if it supports
+            "rgb_array".
     """
 
     def __init__(self, env: Any) -> None:
@@ -62,10 +63,10 @@ def _takes_seed(reset: Any) -> bool:
 
 
 def _space(space: Any) -> gym.Space[Any]:
-    """Gymnasium's space of the same kind, by the name of its class or of one that it derives from.
+    """The equivalent Gymnasium space, found by the name of the space's class or of one of its base classes.
 
     Raises:
-        InputError: there is none.
+        InputError: Gymnasium has no equivalent.
     """
     if isinstance(space, gym.Space):
         return space
@@ -83,4 +84,4 @@ def _space(space: Any) -> gym.Space[Any]:
                 return gym.spaces.Tuple([_space(one) for one in space.spaces])
             case "Dict":
                 return gym.spaces.Dict({name: _space(one) for name, one in space.spaces.items()})
-    raise InputError(f"an environment of Gym has the space {space}; replace it with a wrapper.")
+    raise InputError(f"The Gym environment has the unsupported space {space}: replace it with a wrapper.")

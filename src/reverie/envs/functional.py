@@ -1,6 +1,6 @@
-"""Environments written in JAX: what one is, and how it is stepped from Python like any other.
+"""The interface of environments written in JAX, and an adapter that steps one from Python.
 
-May import: `reverie.errors`; Gymnasium, and JAX when one is made. `compiled` steps many of them inside one program.
+May import: `reverie.errors`; Gymnasium, and JAX once one is created. `compiled` steps many inside one program.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from reverie.errors import InputError
 
 
 class Transition(NamedTuple):
-    """What a step of a `JaxEnv` gives."""
+    """The result of a step of a `JaxEnv`."""
 
     state: Any
     observation: Any  # in the structure of the observation space
@@ -26,11 +26,11 @@ class Transition(NamedTuple):
 
 
 class JaxEnv(abc.ABC):
-    """An environment whose reset and step are pure functions that JAX can compile, for one environment.
+    """An environment whose reset and step are pure, JAX-compilable functions of a single environment.
 
-    Derive from this and hand an instance, or "module:Class", to `train`: it is stepped inside the compiled program,
-    many at once. The state is any pytree of arrays; an episode that ends is begun anew by who steps it, never by the
-    environment. Keys are arrays of two uint32, which `jax.random` takes.
+    Derive from this class and pass an instance, or "module:Class", to `train`: many copies are stepped inside the
+    compiled program. The state is any pytree of arrays. An environment never resets itself: the caller does when an
+    episode ends. Keys are arrays of two uint32, as `jax.random` accepts them.
     """
 
     observation_space: gym.Space[Any]
@@ -38,28 +38,28 @@ class JaxEnv(abc.ABC):
 
     @abc.abstractmethod
     def reset(self, key: Any) -> tuple[Any, Any]:
-        """State and observation at the beginning of an episode."""
+        """Return the state and the observation at the start of an episode."""
 
     @abc.abstractmethod
     def step(self, key: Any, state: Any, action: Any) -> Transition:
-        """Do an action of the action space. Of a state whose episode has ended nothing is asked but not to fail."""
+        """Apply an action of the action space. After the end of an episode the result is ignored, but must not fail."""
 
     @cached_property
     def compiled(self) -> tuple[Any, Any]:
-        """`reset` and `step`, compiled once for all who step this from Python."""
+        """`reset` and `step`, compiled once for all copies stepped from Python."""
         import jax
 
         return jax.jit(self.reset), jax.jit(self.step)
 
     def render(self, state: Any) -> np.ndarray | None:
-        """What the state looks like, uint8 (height, width, 3); None where it can't be drawn."""
+        """An image of the state, uint8 (height, width, 3); None if the environment has no renderer."""
         return None
 
 
 class Stepped(gym.Env[Any, Any]):
-    """A `JaxEnv` as a Gymnasium environment: compiled, but one step at a time and with a copy to the host for each."""
+    """A `JaxEnv` as a Gymnasium environment: compiled, but stepped one at a time with a copy to the host each step."""
 
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 15}  # noqa: RUF012, as Gymnasium has it
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 15}  # noqa: RUF012, Gymnasium's convention
 
     def __init__(self, env: JaxEnv, render_mode: str | None = None) -> None:
         self.observation_space, self.action_space, self.render_mode = (
@@ -87,14 +87,14 @@ class Stepped(gym.Env[Any, Any]):
             return None
         frame = self._env.render(self._state)
         if frame is None:
-            raise InputError(f"{type(self._env).__name__} can't be drawn, so it can't be filmed.")
+            raise InputError(f"{type(self._env).__name__} has no renderer and cannot be filmed: define its render().")
         return np.asarray(frame, np.uint8)
 
     def _key(self) -> np.ndarray:
         return self.np_random.integers(2**32, size=2, dtype=np.uint32)
 
     def _to_host(self, observation: Any) -> Any:
-        """In the structure and the dtypes of the space: JAX has no float64, and 0 to 1 for truth."""
+        """The observation in the structure and dtypes of the space; JAX itself has no float64."""
         import jax
 
         return _like(self.observation_space, jax.device_get(observation))

@@ -1,4 +1,4 @@
-"""An environment by its name, with errors that say what to do.
+"""Creates environments from names, factories and objects, with errors that say how to fix a wrong one.
 
 May import: `suites`, `drawing`, `from_dm_env`, `from_old_gym`; Gymnasium.
 """
@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -25,78 +26,110 @@ from reverie.envs.functional import JaxEnv, Stepped
 from reverie.errors import InputError, ReverieError
 
 EnvLike = str | Callable[..., Any] | gym.Env[Any, Any] | JaxEnv | Any
-"""A name, a function that makes an environment, or an environment: of Gymnasium, of dm_env, of Gym or in JAX."""
+"""A name, a factory, or an environment of Gymnasium, dm_env or Gym, or written in JAX."""
+
+
+SHOWN = 10  # functions and classes of a module listed in an error
 
 
 class UnknownEnvironmentError(InputError):
-    """No environment has this name; the message has the closest ones."""
+    """No environment has this name; the message suggests the closest ones."""
 
 
 class NotAnEnvironmentError(ReverieError, TypeError):
-    """What was given, or what a factory made, is no environment."""
+    """The object passed in, or returned by a factory, is not an environment."""
 
 
 class MissingDependencyError(ReverieError, ImportError):
-    """An environment exists, but a package that it needs is not installed; the message has the command."""
+    """An environment needs a package that is not installed; the message has the command that installs it."""
 
 
 def exists(env: EnvLike) -> bool:
-    """Whether this is an environment already, of which there is one, and no way to make as many as one likes."""
+    """Whether `env` is an environment object, of which there is only one, instead of a way to create many."""
     return not isinstance(env, str | JaxEnv) and not callable(env)
 
 
 def make_env(env: EnvLike, **kwargs: Any) -> gym.Env[Any, Any]:
-    """Make one environment.
+    """Create one environment.
 
     Args:
         env: one of
             - the id of a registered environment: "CartPole-v1", also with the prefix "gym/";
-            - one of a suite: "atari100k/pong", "dmc/walker_walk", see `reverie.envs.suites`;
+            - an environment of a suite: "atari100k/pong", "dmc/walker_walk", see `reverie.envs.suites`;
             - "module:Name-v0", where importing the module registers the id;
-            - "module:factory", a function or class in a module that can be imported;
+            - "module:factory", a function or class in an importable module;
             - a function or class that returns an environment;
-            - an environment: one of Gymnasium is returned as it is, a `dm_env.Environment` and a `gym.Env` (of any
-              version of Gym) as one of Gymnasium;
-            - one that is written in JAX, see `find_jax_env`.
-        **kwargs: go to whatever makes the environment, for instance render_mode="rgb_array". `dmc_vision` and
-            registered environments that MuJoCo draws also take fast_drawing: True or False, see `reverie.envs.drawing`.
+            - an environment object: a `gymnasium.Env` is returned unchanged, a `dm_env.Environment` or a `gym.Env`
+              (of any version of Gym) is adapted to Gymnasium;
+            - an environment written in JAX, see `find_jax_env`.
+        **kwargs: passed to whatever creates the environment, for example render_mode="rgb_array". `dmc_vision` and
+            registered MuJoCo environments also accept fast_drawing: True or False, see `reverie.envs.drawing`.
 
     Raises:
         UnknownEnvironmentError: no environment, module or factory has this name.
         MissingDependencyError: a package that the environment needs is not installed.
-        NotAnEnvironmentError: what was given or made is no environment, or an environment was given kwargs.
+        NotAnEnvironmentError: `env`, or what it returned, is not an environment; or kwargs were passed along with an
+            environment object.
     """
     if (found := find_jax_env(env)) is not None:
         return Stepped(found, **kwargs)
     if (existing := _as_gymnasium(env)) is not None:
         if kwargs:
-            raise NotAnEnvironmentError(f"an environment that exists already takes no arguments, got {sorted(kwargs)}")
+            raise NotAnEnvironmentError(
+                f"An environment object accepts no keyword arguments, got {sorted(kwargs)}: pass its name or a factory."
+            )
         return existing
     if not isinstance(env, str) and not callable(env):
         raise NotAnEnvironmentError(
-            f"expected an environment's name, a function that makes one or a gymnasium.Env, got {env!r}"
+            f"Expected the name of an environment, a function that creates one, or a gymnasium.Env, got {env!r}."
         )
     drawing.choose_backend()
-    # Gymnasium's checker warns at length; Reverie checks spaces, observations and rewards itself.
+    # Reverie checks spaces, observations and rewards itself; Gymnasium's checker would only add warnings.
     made = _make(env, kwargs, partial(gym.make, disable_env_checker=True))
     adapted = _as_gymnasium(made, kwargs.get("render_mode"))
     if adapted is None:
-        do = "derive from gymnasium.Env or dm_env.Environment"
+        do = "derive it from gymnasium.Env or dm_env.Environment"
         if isinstance(made, VectorEnv):
-            do = "it has several environments, for which there is the mode 'vector'"
+            do = "it holds several environments; use it with --env.mode vector"
         raise NotAnEnvironmentError(
-            f"{env!r} made a {type(made).__module__}.{type(made).__name__}, which is no environment: {do}"
+            f"{env!r} returned a {type(made).__module__}.{type(made).__name__}, which is not an environment: {do}."
         )
+    for space in ("observation_space", "action_space"):
+        if getattr(adapted, space, None) is None:
+            raise NotAnEnvironmentError(f"{env!r} returned an environment without {space}: set it in __init__.")
     return adapted
 
 
+def accepted(env: EnvLike, kwargs: Mapping[str, Any], *, index: int, seed: int) -> dict[str, Any]:
+    """Those of `index` and `seed` that a factory accepts by name and that `kwargs` do not set already.
+
+    With them, a factory can choose a port, a display or a level for each copy.
+    """
+    factory = _factory(env)
+    try:
+        parameters = inspect.signature(factory).parameters if factory else {}
+    except (TypeError, ValueError):  # not written in Python
+        return {}
+    given = {"index": index, "seed": seed}
+    return {name: value for name, value in given.items() if name in parameters and name not in kwargs}
+
+
+def _factory(env: EnvLike) -> Callable[..., Any] | None:
+    """The function or class that creates an environment, if that is how `env` was given."""
+    if not isinstance(env, str):
+        return env if callable(env) and not isinstance(env, gym.Env | JaxEnv) else None
+    module, _, attribute = env.removeprefix("gym/").rpartition(":")
+    factory = getattr(sys.modules.get(module), attribute, None) if not suites.suite_of(env) else None
+    return factory if callable(factory) else None
+
+
 def _as_gymnasium(env: Any, render_mode: str | None = None) -> gym.Env[Any, Any] | None:
-    """The environment with Gymnasium's interface; None if it is none."""
+    """The environment with Gymnasium's interface; None if it is not an environment."""
     if isinstance(env, gym.Env):
         return env
     if isinstance(env, JaxEnv):
         return Stepped(env, render_mode)
-    # Whoever has an environment of another package has imported that package.
+    # An object of another package can only exist if that package has been imported.
     if (package := sys.modules.get("dm_env")) and isinstance(env, package.Environment):
         return FromDMEnv(env, render_mode=render_mode)
     if (package := sys.modules.get("gym")) and isinstance(env, package.Env):
@@ -105,40 +138,44 @@ def _as_gymnasium(env: Any, render_mode: str | None = None) -> gym.Env[Any, Any]
 
 
 def make_vector_env(env: Any, num_envs: int, **kwargs: Any) -> VectorEnv[Any, Any, Any]:
-    """Make a VectorEnv of N environments.
+    """Create a VectorEnv of N environments.
 
     Args:
-        env: as for `make_env`, but no suite: a registered id is made by `gymnasium.make_vec`; a function, or
-            "module:factory", is called with `num_envs`; or a VectorEnv, which is returned as it is.
+        env: a registered id, for `gymnasium.make_vec`; a function or "module:factory", called with `num_envs`; or a
+            VectorEnv, which is returned unchanged. Suites have no VectorEnvs.
         num_envs: N.
-        **kwargs: as for `make_env`.
+        **kwargs: see `make_env`.
 
     Raises:
-        UnknownEnvironmentError, MissingDependencyError: as for `make_env`.
-        NotAnEnvironmentError: what was given or made is no VectorEnv, or has another number of environments.
+        UnknownEnvironmentError, MissingDependencyError: see `make_env`.
+        NotAnEnvironmentError: `env`, or what it returned, is not a VectorEnv of N environments.
     """
     if isinstance(env, gym.Env) or (isinstance(env, str) and suites.suite_of(env)):
-        raise NotAnEnvironmentError(f"{env!r} is no gymnasium.vector.VectorEnv: choose another mode than 'vector'")
+        raise NotAnEnvironmentError(f"{env!r} is not a gymnasium.vector.VectorEnv: choose a mode other than 'vector'.")
     try:
         made = env if isinstance(env, VectorEnv) else _make(env, {**kwargs, "num_envs": num_envs}, gym.make_vec)
     except TypeError as error:
         if "num_envs" not in str(error):
             raise
-        raise NotAnEnvironmentError(f"{env!r} takes no num_envs, so it makes no VectorEnv ({error})") from error
+        raise NotAnEnvironmentError(
+            f"{env!r} does not accept num_envs, so it cannot create a VectorEnv ({error}): choose a mode other than "
+            "'vector'."
+        ) from error
     if not isinstance(made, VectorEnv):
         raise NotAnEnvironmentError(
-            f"{env!r} made a {type(made).__module__}.{type(made).__name__}, which is no gymnasium.vector.VectorEnv: "
-            "choose another mode than 'vector'"
+            f"{env!r} returned a {type(made).__module__}.{type(made).__name__}, which is not a "
+            "gymnasium.vector.VectorEnv: choose a mode other than 'vector'."
         )
     if made.num_envs != num_envs:
-        raise NotAnEnvironmentError(f"{env!r} has {made.num_envs} environments, but {num_envs} were asked for")
+        raise NotAnEnvironmentError(f"{env!r} has {made.num_envs} environments, expected {num_envs}.")
     return made
 
 
 def find_jax_env(env: EnvLike) -> JaxEnv | None:
-    """The environment as one that a compiled program can step, if it is written in JAX; None if it isn't.
+    """The environment as a `JaxEnv`, which a compiled program can step; None if it is not written in JAX.
 
-    These are: one of a suite in JAX, such as "craftax/classic"; a `JaxEnv`; a class of these, also as "module:Class".
+    Found are environments of suites in JAX, such as "craftax/classic", and `JaxEnv` objects and classes, also as
+    "module:Class".
 
     Raises:
         MissingDependencyError: a package that the environment needs is not installed.
@@ -155,7 +192,7 @@ def find_jax_env(env: EnvLike) -> JaxEnv | None:
 
 
 def _named_jax_env(name: str) -> Any:
-    """What has the name, if it is one of a suite in JAX or "module:Class"."""
+    """The environment or class with this name, if it belongs to a suite in JAX or is "module:Class"."""
     if suite := suites.suite_of(name):
         return suites.make(name) if suites.SUITES[suite].jax else None
     module, _, attribute = name.rpartition(":")
@@ -163,7 +200,7 @@ def _named_jax_env(name: str) -> Any:
 
 
 def _make(env: Any, kwargs: dict[str, Any], registered: Callable[..., Any]) -> Any:
-    """`registered` makes what has a registered id."""
+    """Create an environment; `registered` is the function that creates it from a registered id."""
     try:
         return _make_named(env, kwargs, registered) if isinstance(env, str) else env(**kwargs)
     except (gym.error.DependencyNotInstalled, ModuleNotFoundError) as error:
@@ -178,16 +215,17 @@ def _make_named(name: str, kwargs: dict[str, Any], registered: Callable[..., Any
     module = _import(module_name) if module_name else None
     factory = getattr(module, attribute, None)
     if callable(factory):
+        _check_factory(name, module_name, factory, kwargs)
         return factory(**kwargs)
     if not _is_registered(attribute):
         raise UnknownEnvironmentError(
-            f"There is no environment {name!r}{_suggestion(attribute, module)}: give the id of a registered "
+            f"There is no environment {name!r}{_suggestion(attribute, module)}: use the id of a registered "
             "Gymnasium environment, 'package:Name-v0' to import the package that registers it, or "
-            "'module:factory'."
+            f"'module:factory'.{_factories(module)}"
         )
     fast_drawing = kwargs.pop("fast_drawing", None)
     with warnings.catch_warnings():
-        # That there are newer versions of an environment is no news to someone who names this one.
+        # Naming an old version is a choice; Gymnasium's warnings about newer ones are not needed.
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.filterwarnings("ignore", ".*Using the latest versioned environment")
         env = registered(attribute, **kwargs)
@@ -196,41 +234,69 @@ def _make_named(name: str, kwargs: dict[str, Any], registered: Callable[..., Any
     return env
 
 
+def _check_factory(name: str, module_name: str, factory: Callable[..., Any], kwargs: dict[str, Any]) -> None:
+    """Refuse a function that can't create environments or can't be called like this, before it is called."""
+    if module_name.partition(".")[0] in sys.stdlib_module_names or inspect.isbuiltin(factory):
+        raise NotAnEnvironmentError(
+            f"{name!r} is a function of Python or of a compiled library and was not called: name a function or class "
+            "of your own that returns an environment, as 'module:factory'."
+        )
+    try:
+        inspect.signature(factory).bind(**kwargs)
+    except TypeError as error:
+        given = f"with {', '.join(kwargs)}" if kwargs else "without arguments"
+        raise NotAnEnvironmentError(f"'{name}' can't be called {given} to make an environment ({error}).") from error
+    except ValueError:  # some functions written in C have no signature
+        pass
+
+
+def _factories(module: ModuleType | None) -> str:
+    """A sentence that lists the functions and classes of a module, its own ones first."""
+    if module is None:
+        return ""
+    public = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
+    own = sorted(public, key=lambda name: getattr(getattr(module, name), "__module__", None) != module.__name__)
+    shown = ", ".join(own[:SHOWN]) + (", …" if len(own) > SHOWN else "")
+    return f" {module.__name__!r} defines {shown}." if own else f" {module.__name__!r} defines no functions or classes."
+
+
 def _import(module_name: str) -> ModuleType:
+    if module_name.startswith("."):
+        raise UnknownEnvironmentError(f"'{module_name}' is a relative import; give the module's full name.")
     try:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if module_name != missing and not module_name.startswith(f"{missing}."):
-            raise  # the module is there, but something that it imports isn't
+            raise  # the module exists, but a package that it imports does not
         raise UnknownEnvironmentError(
-            f"There is no module {missing!r} to take an environment from: "
-            "install the package that has it, or put its folder on PYTHONPATH."
+            f"There is no module {missing!r} to import an environment from: install its package, or add its folder to "
+            "PYTHONPATH."
         ) from error
 
 
 def _is_registered(name: str) -> bool:
-    """Whether Gymnasium knows this id; without a version it takes the latest one."""
+    """Whether this id is registered; an id without a version means the latest version."""
     if name in gym.registry:
         return True
     try:
         namespace, bare, version = parse_env_id(name)
-    except gym.error.Error:  # no id at all
+    except gym.error.Error:  # not an id at all
         return False
     return version is None and find_highest_version(namespace, bare) is not None
 
 
 def _suggestion(name: str, module: ModuleType | None) -> str:
-    """What was perhaps meant: the closest ids, and the closest names in the module."""
+    """A suggestion of the closest ids and of the closest functions and classes in the module."""
     shown = {id_.lower(): id_ for id_ in gym.registry}
     if module is not None:
-        shown |= {key.lower(): f"{module.__name__}:{key}" for key in vars(module)}
+        shown |= {key.lower(): f"{module.__name__}:{key}" for key, value in vars(module).items() if callable(value)}
     close = [repr(shown[match]) for match in difflib.get_close_matches(name.lower(), shown, n=2)]
     return f" (did you mean {' or '.join(close)}?)" if close else ""
 
 
 def _how_to_install(env: Any, error: Exception) -> str:
-    """One sentence from Gymnasium's message, or from the name of the module that Python missed."""
+    """One sentence built from Gymnasium's message, or from the name of the module that is missing."""
     if isinstance(error, gym.error.DependencyNotInstalled):
         message = str(error).rstrip(".")
         hint = "" if "pip install" in message else '; run `pip install "gymnasium[all]"`'

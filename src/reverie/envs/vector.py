@@ -1,70 +1,79 @@
-"""Several environments stepped as one, speaking the model's language: `Step` out, policy actions in.
+"""Vectorized environments: policy actions in, `Step`s out, and restarts of environments that fail.
 
-This is section 1 of algorithm.md: flags, no step lost or doubled where one episode ends and the next begins, and what
-becomes of an environment that fails.
+Implements section 1 of algorithm.md: the flags, and episode boundaries without a lost or duplicated step.
 
-May import: `reverie.spaces`, `reverie.experience`, and of this room all but `batched` and `opening`; Gymnasium.
+May import: `reverie.spaces`, `reverie.experience`, and all of `envs` but `batched` and `opening`; Gymnasium.
 """
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-import gymnasium as gym
 import numpy as np
 from gymnasium.vector.utils import batch_space, iterate
 
-from reverie.envs.guard import BrokenEnvironmentError, Guarded
-from reverie.envs.make import EnvLike, exists, make_env
-from reverie.envs.seeds import seeds
-from reverie.envs.workers import InProcess, InProcesses, Outcome, Workers
+from reverie.envs.functional import JaxEnv
+from reverie.envs.guard import BrokenEnvironmentError, Guarded, InterfaceError, contained
+from reverie.envs.interface import counted, warn
+from reverie.envs.make import EnvLike, accepted, exists, make_env
+from reverie.envs.probe import probe
+from reverie.envs.processes import InProcesses
+from reverie.envs.seeds import HELD_OUT_INDEX, seeds
+from reverie.envs.suites import suite_of
+from reverie.envs.workers import InProcess, Outcome, Workers
 from reverie.envs.wrappers import wrapped
 from reverie.errors import InputError
 from reverie.experience import Step, with_rows
-from reverie.spaces import EVERYTHING, Spaces
+from reverie.spaces import EVERYTHING, Keys, Spaces
 
 Mode = Literal["serial", "parallel", "async"]
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0  # seconds before an environment is made anew; doubles while it fails again
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0  # seconds before a restart; doubles with every failure in a row
 
 
 class Environments:
-    """N copies of an environment; each starts its next episode by itself.
+    """N copies of an environment, stepped as one; each copy starts its next episode automatically.
 
-    An episode's final observation is a record of its own (is_last), and so is the first observation of the
-    next one (is_first, reward 0), which the step after it returns. That step ignores the action it is given.
+    The final observation of an episode is a record of its own (is_last). The next step returns the first observation
+    of the next episode (is_first, reward 0) and ignores the action for that environment.
 
-    They are stepped together, unless the mode is "async": then a step takes actions to those that are `ready` and
-    returns as soon as any has answered. Rows of the others are what they showed before; how far each gets is a matter
-    of time.
+    All environments step together, except in the mode "async": there, a step sends actions to the environments that
+    are `ready` and returns as soon as any of them has answered. The rows of the others are unchanged, and progress
+    depends on timing.
 
     Args:
-        env: a name, a function that makes an environment, or, for a single one, an environment (see
-            `make_env`).
-        num_envs: how many of them.
-        seed: where the randomness of all of them comes from. Environment i gets the same seed however many
-            there are.
-        held_out: take seeds that no environments have which are not held out: for evaluation beside training.
-        mode: "serial", one after the other in this process; "parallel", each in a process of its own; or "async", so
-            too, but none waits for another. A process starts afresh, so a script that asks for this must keep what it
-            runs under `if __name__ == "__main__":`.
-        restarts: how often, in all, an environment that fails is made anew. Its episode ends there, cut off.
-        timeout: seconds after which one that doesn't answer has failed; only a process can be given up.
-        keys: a regular expression: which observations of a Dict or Tuple are taken.
-        time_limit: decisions after which an episode is truncated; 0: none but the environment's own.
-        action_repeat: how often an action is done, as one decision.
-        env_kwargs: what to make each environment with, for instance {"render_mode": "rgb_array"}.
+        env: a name, a function that creates an environment, or a single environment (see `make_env`).
+        num_envs: N, the number of copies.
+        seed: the source of all randomness. Environment i gets the same seed regardless of N.
+        held_out: use seeds that training environments never have: for evaluation during training.
+        mode: "serial": one after the other in this process; "parallel": each in its own process, in lockstep; "async":
+            each in its own process, without waiting for each other. The last two start new processes, so a script
+            must keep its top-level code under `if __name__ == "__main__":`.
+        restarts: how many times, in total, a failed environment is restarted. Its episode is cut off there.
+        timeout: seconds after which an environment in its own process counts as failed.
+        keys: which observations are used, and how; a string is a regular expression that selects them.
+        time_limit: decisions after which an episode is truncated; 0: only the environment's own limit.
+        action_repeat: how many times an action is applied per decision.
+        env_kwargs: keyword arguments that create each environment, for example {"render_mode": "rgb_array"}.
+        reset_options: `options` of every reset.
+        check: first check the interface of a copy that is closed again and, for several copies in one process, that
+            they don't disturb each other (see `probe`). Environment objects and suites are never checked.
 
     Attributes:
-        ready: (N,) bool, whose newest record the last step has: all, unless the mode is "async".
-        failures: how often one was made anew.
-        tell: is called with a sentence about each failure.
+        ready: (N,) bool, the environments with a new record in the latest step: all, except in the mode "async".
+        final_info: for each environment whose episode ended in the latest step, by index: the numbers and booleans of
+            its last info.
+        failures: how many times an environment has failed and was restarted.
+        tell: called with a sentence about each failure and each warning.
 
     Raises:
-        UnsupportedSpaceError: Reverie can't learn from its observations or act in its action space.
+        InterfaceError, SharedSimulatorError: see `probe`.
+        UnsupportedSpaceError: Reverie does not support the observation space or the action space.
         UnknownEnvironmentError, MissingDependencyError: see `make_env`.
     """
 
@@ -81,50 +90,62 @@ class Environments:
         mode: Mode = "serial",
         restarts: int = 0,
         timeout: float | None = None,
-        keys: str = EVERYTHING,
+        keys: Keys | str = EVERYTHING,
         time_limit: int = 0,
         action_repeat: int = 1,
         env_kwargs: Mapping[str, Any] | None = None,
+        reset_options: Mapping[str, Any] | None = None,
+        check: bool = True,
     ) -> None:
         if num_envs < 1:
             raise InputError(f"num_envs must be at least 1, got {num_envs}")
         existing = exists(env)
         if existing and (num_envs > 1 or mode != "serial"):
             raise InputError(
-                "an environment that exists already can only be stepped alone and in this process: "
-                "give its name or a function that makes it"
+                "An environment object can only be stepped alone and in this process: pass its name or a function that "
+                "creates it."
             )
-        wrap = partial(wrapped, time_limit=time_limit, action_repeat=action_repeat)
-        makers = [partial(_make, i, env, keys, wrap, dict(env_kwargs or {})) for i in range(num_envs)]
-        self._workers: Workers = InProcess(makers) if mode == "serial" else InProcesses(makers)
-        self.num_envs = num_envs
-        self.spaces = Spaces(self._workers.observation_space, self._workers.action_space)
-        self._actions = batch_space(self._workers.action_space, num_envs)
-        self._seed = seed
+        keys = keys if isinstance(keys, Keys) else Keys(keys)
+        settings = keys, time_limit, action_repeat, dict(env_kwargs or {}), dict(reset_options or {}) or None
+        maker = partial(Maker, env, *settings, HELD_OUT_INDEX if held_out else 0)
+        makers = [maker(i) for i in range(num_envs)]
+        probed = [maker(num_envs + i) for i in range(2)] if check and not _trusted(env) else []
         self._new_seeds = partial(seeds, held_out=held_out)
         self._seeds: list[int] | None = self._new_seeds(seed, num_envs)
-        self._timeout = timeout
-        self._allowed = 0 if existing else restarts  # what exists can't be made anew
-        self._streaks = [0] * num_envs  # failures since the last good step
+        self._workers: Workers
+        if mode == "serial":
+            if probed:
+                probe(probed[0], probed[1] if num_envs > 1 or held_out else None)
+            self._workers = InProcess(makers, self._seeds)
+        else:
+            self._workers = InProcesses(makers, self._seeds, probed=probed[0] if probed else None, timeout=timeout)
+        self.num_envs = num_envs
+        self.spaces = self._workers.spaces
+        self._actions = batch_space(self.spaces.action_space, num_envs)
+        self._seed = seed
+        self._allowed = 0 if existing else restarts  # an environment object cannot be created again
+        self._streaks = [0] * num_envs  # failures since the latest good step
         self._cancelled = threading.Event()
-        self.tell: Callable[[str], object] = lambda sentence: None
+        self.tell: Callable[[str], object] = warn
         self.failures = 0
         self.ready = np.ones(num_envs, bool)
+        self.final_info: dict[int, dict[str, float]] = {}
         self._asynchronous = mode == "async"
+        self._unsaved = False  # whether `tell` knows that states cannot be saved
         self._ended: np.ndarray | None = None  # (N,) bool, is_last of the previous record
-        self._shown: Step | None = None  # the last step
+        self._shown: Step | None = None  # the latest step
 
     def reset(self, *, seed: Sequence[int] | None = None) -> Step:
-        """Start an episode in every environment. The first call seeds them, later ones go on from there.
+        """Start an episode in every environment. Only the first call seeds them, unless `seed` is given.
 
         Args:
-            seed: seeds them anew, from these numbers together.
+            seed: numbers from which all environments get new seeds.
 
         Returns:
             The first observations: is_first, reward 0.
 
         Raises:
-            BrokenEnvironmentError: an observation that doesn't fit its space or isn't finite.
+            BrokenEnvironmentError: an observation does not fit its space or is not finite.
         """
         chosen = self._seeds if seed is None else self._new_seeds(seed, self.num_envs)
         for i in range(self.num_envs):
@@ -134,21 +155,20 @@ class Environments:
         return step
 
     def step(self, action: Mapping[str, np.ndarray]) -> Step:
-        """Do one action in every environment that is ready.
+        """Apply one action in every environment that is ready.
 
         Args:
-            action: key → (N, *shape), of the policy: numbers in [-1, 1], classes from 0. Ignored where the
+            action: the policy's action, key → (N, *shape): numbers in [-1, 1], classes from 0. Ignored where the
                 previous record is the last of its episode.
 
         Returns:
-            What they show then, with the reward received on the way.
-
-            An environment that failed and was made anew shows the first observation of an episode.
+            The next observations and the rewards received. A restarted environment returns the first observation of
+            an episode.
 
         Raises:
-            BrokenEnvironmentError: an observation that doesn't fit its space, or a number that isn't finite.
-            ValueError: an action that the spaces can't decode.
-            Exception: what an environment raised, when it may not be made anew any more.
+            BrokenEnvironmentError: an observation does not fit its space, or a number is not finite.
+            ValueError: the spaces cannot decode the action.
+            Exception: an environment's own error, once the restarts are used up.
         """
         if self._ended is None:
             raise RuntimeError("call reset() before the first step()")
@@ -156,102 +176,122 @@ class Environments:
             if self.ready[i]:
                 command, argument = ("reset", None) if self._ended[i] else ("step", one)
                 self._workers.start(i, command, argument)
-        answered = self._workers.wait(self._timeout) if self._asynchronous else range(self.num_envs)
+        answered = self._workers.wait() if self._asynchronous else range(self.num_envs)
         return self._finish_all(answered, self._ended.copy())
 
     def _finish_all(self, indices: Sequence[int], is_first: np.ndarray) -> Step:
-        """A step with the answers of some environments."""
+        """A step with the new records of some environments."""
         outcomes = [self._finish(i, is_first) for i in indices]
+        self.final_info = {i: outcome.info for i, outcome in zip(indices, outcomes, strict=True) if outcome.info}
         self.ready = np.isin(np.arange(self.num_envs), indices)
         rows = slice(None) if self.ready.all() else np.array(indices)
         step = self._record(outcomes, rows, is_first[rows])
         if not self.ready.all():
-            assert self._shown is not None  # all were reset before
+            assert self._shown is not None  # reset comes first
             step = with_rows(self._shown, self.ready, step)
         self._ended, self._shown = step.is_last.copy(), step
         return step
 
     def _finish(self, index: int, is_first: np.ndarray) -> Outcome:
-        """What one environment answers, or, in its place, a new one; then `is_first` is marked."""
+        """The outcome of one environment; if it failed, that of its restarted copy, with `is_first` set."""
         try:
-            outcome: Outcome = self._workers.finish(index, self._timeout)
+            outcome: Outcome = self._workers.finish(index)
         except Exception as error:
             is_first[index] = True
-            return self._made_anew(index, error)
+            return self._restarted(index, error)
         self._streaks[index] = 0
         return outcome
 
-    def _made_anew(self, index: int, error: Exception) -> Outcome:
-        """Another environment in the place of one that failed, after a pause; the error if that was too often."""
+    def _restarted(self, index: int, error: Exception) -> Outcome:
+        """The first record of a restarted environment, after a pause; raises the error if no restart is left."""
         while True:
-            if self.failures >= self._allowed:
-                error.add_note(
-                    f"Raised by environment {index}; of {self._allowed} restarts, {self.failures} were used."
-                )
+            if self.failures >= self._allowed or _hopeless(error, self._streaks[index]):
+                error.add_note(f"Raised by environment {index}; {self.failures} of {self._allowed} restarts were used.")
                 raise error
             self.failures += 1
             self._streaks[index] += 1
             self.tell(
-                f"environment {index} failed ({type(error).__name__}: {error}) and is made anew; "
-                f"{self._allowed - self.failures} more times are allowed."
+                f"Environment {index} failed ({type(error).__name__}: {error}). Restarting it; "
+                f"{counted(self._allowed - self.failures, 'more restart')} allowed."
             )
             pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self._streaks[index] - 1))
             if self._cancelled.wait(pause):
                 raise error
             try:
-                self._workers.restart(index, self._timeout)
-                self._workers.start(index, "reset", self._new_seeds([self._seed, index, self.failures], 1)[0])
-                outcome: Outcome = self._workers.finish(index, self._timeout)
+                new = self._new_seeds([self._seed, index, self.failures], 1)[0]
+                self._workers.restart(index, new)
+                self._workers.start(index, "reset", new)
+                outcome: Outcome = self._workers.finish(index)
             except Exception as again:
                 error = again
             else:
                 return outcome
 
     def cancel(self) -> None:
-        """Make no environment anew any more: a step that waits for one raises what it failed with."""
+        """Stop restarting environments: a step that is waiting to restart one raises that environment's error."""
         self._cancelled.set()
 
     def render_frame(self, index: int = 0) -> np.ndarray:
-        """What environment `index` looks like now: uint8, (height, width, 3).
+        """An image of environment `index`: uint8, (height, width, 3).
 
         Raises:
-            ValueError: the environments were not made with render_mode="rgb_array".
+            InputError: the environments were not created with render_mode="rgb_array".
         """
         if self._workers.render_mode != "rgb_array":
             raise InputError(
-                f"the render mode is {self._workers.render_mode!r}: make the environments with "
-                'env_kwargs={"render_mode": "rgb_array"}'
+                f"The environments have the render mode {self._workers.render_mode!r}: create them with "
+                'env_kwargs={"render_mode": "rgb_array"}.'
             )
         self._workers.start(index, "render", None)
         return np.array(self._workers.finish(index))
 
     def state(self) -> list[Any] | None:
-        """Where every environment stands, in JSON's types, for `restore`; None where they can't say.
+        """The state of every environment in JSON's types, for `restore`; None if they cannot save it.
 
-        They can where each has methods `get_state() -> JSON` and `set_state(state)` of its own, and they are stepped in
-        this process. Wrappers around an environment have none: theirs would be lost.
+        Saving requires that each environment defines `get_state() -> JSON` and `set_state(state)` and runs in this
+        process. Wrappers around an environment don't count: their own state would be lost.
         """
-        envs = self._restorable()
-        return [env.get_state() for env in envs] if envs else None
+        try:
+            states = [env.get_state() for env in self._restorable()]
+            json.dumps(states)
+        except Exception as error:  # of the environment, or about a value that JSON cannot hold
+            if not self._unsaved:
+                self.tell(
+                    f"The environments' get_state() cannot be saved as JSON ({type(error).__name__}: {error}); a "
+                    "resumed run starts new episodes. Return only dicts, lists, strings, numbers and booleans of "
+                    "Python to resume exactly."
+                )
+            self._unsaved = True
+            return None
+        return states or None
 
     def restore(self, state: Sequence[Any], ended: np.ndarray) -> bool:
-        """Go on from a `state` instead of a reset; `ended` is is_last of the record before it. Whether they could."""
+        """Resume from a `state` instead of a reset; `ended`, (N,) bool, is is_last of the record before it.
+
+        Returns:
+            False if the environments cannot resume.
+        """
         envs = self._restorable()
         if len(envs) != len(state):
             return False
-        for env, one in zip(envs, state, strict=True):
-            env.set_state(one)
+        try:
+            for env, one in zip(envs, state, strict=True):
+                env.set_state(one)
+        except Exception as error:
+            self.tell(f"The environments' set_state() failed ({type(error).__name__}: {error}); new episodes start.")
+            return False
         self._seeds, self._ended = None, ended.copy()
         return True
 
     def _restorable(self) -> list[Any]:
-        """The environments themselves, if all have what `state` needs; else none."""
+        """The environments themselves if all of them can save their state; otherwise an empty list."""
         envs: list[Any] = [one.env for one in self._workers.envs] if isinstance(self._workers, InProcess) else []
         return envs if all(hasattr(env, "get_state") and hasattr(env, "set_state") for env in envs) else []
 
     def close(self) -> None:
-        """Close every environment, and end the processes."""
-        self._workers.close()
+        """Close all environments and end their processes."""
+        for problem in self._workers.close():
+            self.tell(problem)
 
     def __enter__(self) -> Environments:
         return self
@@ -264,7 +304,7 @@ class Environments:
             encoded = self.spaces.encode_observation(self._workers.observations(), rows)
         except ValueError as error:
             raise BrokenEnvironmentError(str(error)) from error
-        rewards, terminated, truncated = zip(*outcomes, strict=True)
+        rewards, terminated, truncated, _ = zip(*outcomes, strict=True)
         return Step(
             observation=encoded,
             reward=np.array(rewards, np.float32),
@@ -274,7 +314,35 @@ class Environments:
         )
 
 
-def _make(
-    index: int, env: EnvLike, keys: str, wrap: Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]], kwargs: dict[str, Any]
-) -> Guarded:
-    return Guarded(wrap(make_env(env, **kwargs)), index, keys)
+@dataclass(frozen=True)
+class Maker:
+    """Creates one of the environments; can be sent to another process."""
+
+    env: EnvLike
+    keys: Keys
+    time_limit: int
+    action_repeat: int
+    kwargs: dict[str, Any]
+    reset_options: dict[str, Any] | None
+    first: int  # the index of environment 0 for factories that accept one
+    index: int
+
+    def __call__(self, seed: int) -> Guarded:
+        place = accepted(self.env, self.kwargs, index=self.first + self.index, seed=seed)
+        with contained(self.index):
+            made = make_env(self.env, **self.kwargs, **place)
+        env = wrapped(made, time_limit=self.time_limit, action_repeat=self.action_repeat)
+        return Guarded(env, self.index, self.keys, self.reset_options)
+
+
+def _trusted(env: EnvLike) -> bool:
+    """Whether not to check an environment: there is only one of it, or it is Reverie's own adapter."""
+    return exists(env) or isinstance(env, JaxEnv) or (isinstance(env, str) and suite_of(env) is not None)
+
+
+def _hopeless(error: Exception, streak: int) -> bool:
+    """Whether restarting cannot help; `streak` counts failures without a good step in between."""
+    if isinstance(error, InterfaceError):
+        return True
+    bugs = TypeError, AttributeError, NameError, NotImplementedError, BrokenEnvironmentError
+    return streak > 0 and isinstance(error, bugs)

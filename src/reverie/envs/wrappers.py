@@ -1,4 +1,4 @@
-"""What is put around an environment on demand. May import: nothing of Reverie; Gymnasium, which has the time limit."""
+"""Optional wrappers: action repeat and time limit. May import: nothing of Reverie; Gymnasium."""
 
 from typing import Any
 
@@ -7,14 +7,14 @@ from gymnasium.wrappers import TimeLimit
 
 
 def wrapped(env: gym.Env[Any, Any], *, time_limit: int, action_repeat: int) -> gym.Env[Any, Any]:
-    """The environment with an action repeat (1: none) and, around that, a limit in decisions (0: none)."""
+    """The environment with an action repeat (1: none) and, around it, a time limit in decisions (0: none)."""
     if action_repeat > 1:
         env = ActionRepeat(env, action_repeat)
     return TimeLimit(env, time_limit) if time_limit else env
 
 
 class ActionRepeat(gym.Wrapper[Any, Any, Any, Any]):
-    """Does every action `repeat` times, or until the episode ends: the sum of the rewards, the last of the rest."""
+    """Repeats every action until the episode ends; returns the sum of the rewards and the last of everything else."""
 
     def __init__(self, env: gym.Env[Any, Any], repeat: int) -> None:
         super().__init__(env)

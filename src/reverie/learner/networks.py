@@ -10,7 +10,7 @@ from jaxtyping import PRNGKeyArray
 from reverie.behaviour import Actor, Critic
 from reverie.config import ModelConfig
 from reverie.spaces import Continuous, Discrete, Feature, matching
-from reverie.world_model import WorldModel
+from reverie.world_model import WorldModel, chosen_decoders, chosen_encoders
 
 
 class Networks(eqx.Module):
@@ -29,10 +29,14 @@ class Networks(eqx.Module):
         key: PRNGKeyArray,
     ):
         key_model, key_actor, key_critic = jax.random.split(key, 3)
+        encoded = matching(observations, "model.encoder_keys", config.encoder_keys)
+        decoded = matching(observations, "model.decoder_keys", config.decoder_keys)
         self.world_model = WorldModel(
-            matching(observations, "model.encoder_keys", config.encoder_keys),
-            matching(observations, "model.decoder_keys", config.decoder_keys),
+            encoded,
+            decoded,
             actions,
+            encoders=chosen_encoders(config.encoders, encoded),
+            decoders=chosen_decoders(config.decoders, decoded),
             deter=config.deter,
             hidden=config.hidden,
             groups=config.groups,

@@ -1,24 +1,23 @@
-"""What the networks need to know of Gymnasium spaces: keys, shapes, kinds, and the way there and back.
+"""The translation between Gymnasium spaces and the networks: keys, shapes, kinds and values.
 
-Algorithm.md section 1 says what an observation and an action are to the model. Here alone stands how an
-environment's own values become that (`Spaces.encode_observation`) and how the policy's become the
-environment's (`Spaces.decode_action`).
+Algorithm.md section 1 defines what an observation and an action are to the model. This package is the only place that
+converts an environment's values (`Spaces.encode_observation`) and the policy's actions (`Spaces.decode_action`).
 
-May import: nothing of Reverie; Gymnasium and NumPy. To support one more kind of space, add a case in `kinds`
-and one in `saving`.
+May import: `errors`; Gymnasium and NumPy. To support another kind of space, add a case to `kinds` and one to `saving`.
 
     features  what the networks know: images, numbers and classes, with their shapes
-    kinds     which feature a space is, or why it is refused and what to do
+    kinds     the feature for each kind of space, or an error that says how to fix it
     leaves    nested Dicts and Tuples as flat keys, and back
-    values    observations and actions, there and back
-    saving    spaces as JSON, and back
-    spaces    what a user holds in the hand: an environment's two spaces with all of the above
+    values    conversion of observations and actions
+    traced    the same conversion inside compiled programs
+    saving    spaces to JSON and back
+    spaces    `Spaces`: the two spaces of an environment, with all of the above
 """
 
 from reverie.spaces.features import DTYPES, Continuous, Discrete, Feature, Image
 from reverie.spaces.kinds import UnsupportedSpaceError
 from reverie.spaces.leaves import EVERYTHING, choose, matching, restrict
-from reverie.spaces.spaces import Spaces
+from reverie.spaces.spaces import Keys, Spaces
 
 __all__ = [
     "DTYPES",
@@ -27,6 +26,7 @@ __all__ = [
     "Discrete",
     "Feature",
     "Image",
+    "Keys",
     "Spaces",
     "UnsupportedSpaceError",
     "choose",

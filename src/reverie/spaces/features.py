@@ -1,4 +1,4 @@
-"""What the networks know of an environment: the kind and shape of each of its observations and actions.
+"""Features: the kind and shape of each observation and action, which is all that the networks know of a space.
 
 May import: nothing of Reverie; NumPy.
 """
@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Image:
-    """A uint8 image, shape (height, width, channels): of any size, which the networks bring onto their canvas."""
+    """A uint8 image of any size, shape (height, width, channels); the networks fit it onto their canvas."""
 
     shape: tuple[int, int, int]
 
@@ -27,8 +27,8 @@ class Continuous:
 class Discrete:
     """Integers 0 … classes-1, one per entry of the shape, () for a single one.
 
-    `counts` has the number of classes of each entry, flat, where an action's entries differ in it; `classes` is the
-    largest of them.
+    If the entries of an action differ in their number of classes, `counts` lists it for each entry in flat order, and
+    `classes` is the largest.
     """
 
     shape: tuple[int, ...]
@@ -37,10 +37,10 @@ class Discrete:
 
     @property
     def max_entropy(self) -> float:
-        """Of independent uniform choices, in nats."""
+        """The entropy of independent uniform choices, in nats."""
         return sum(map(log, self.counts or [self.classes] * prod(self.shape)))
 
 
 Feature = Image | Continuous | Discrete
 
-DTYPES = {Image: np.uint8, Continuous: np.float32, Discrete: np.int32}  # of a feature's arrays
+DTYPES = {Image: np.uint8, Continuous: np.float32, Discrete: np.int32}  # of the arrays of each kind of feature

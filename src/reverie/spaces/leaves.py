@@ -1,31 +1,44 @@
-"""Nested Dict and Tuple spaces as flat keys, and values back into the nesting.
+"""Nested Dict and Tuple spaces as flat keys, and flat values back into the nesting.
 
-May import: `features`, `kinds`; Gymnasium and NumPy.
+May import: `features`, `kinds`; Gymnasium.
 """
 
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 from gymnasium import spaces
 
 from reverie.errors import InputError
 from reverie.spaces.features import Continuous, Discrete, Feature, Image
-from reverie.spaces.kinds import UnsupportedSpaceError
+from reverie.spaces.kinds import Guess, UnsupportedSpaceError, bounds, pixel_order
 
-EVERYTHING = ".*"  # the keys that choose all
-Path = tuple[str | int, ...]  # the name in a Dict or the index in a Tuple, from the outside inwards
+EVERYTHING = ".*"  # the expression that selects all keys
+BARE = ("observation", "image", "vector")  # names of an observation that is not nested
+Path = tuple[str | int, ...]  # names in Dicts and indices in Tuples, from the outermost to the innermost
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """A space that is no Dict or Tuple, and the way that leads to it: () where the whole space is none."""
+    """A space other than a Dict or Tuple, and the path that leads to it: () if it is the whole space."""
 
     path: Path
     space: Any
     feature: Feature
+    order: tuple[int, ...] = ()  # of an image: its axes in the order height, width, frames, channels
+
+    @cached_property
+    def scale(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Of an image: the values of black and the size of one of 255 steps; None for uint8 from 0 to 255."""
+        low, high = bounds(self.space)
+        if self.space.dtype == np.uint8 and not low.any() and (high == 255).all():
+            return None
+        step = (high - low) / 255
+        return low, np.where(step > 0, step, 1)
 
     def pick(self, tree: Any) -> Any:
         """This leaf's value in an observation."""
@@ -35,27 +48,27 @@ class Leaf:
 
 
 def join(path: Path) -> str:
-    """The key of a leaf."""
+    """The key of the leaf at this path."""
     return "/".join(map(str, path))
 
 
 def entry(tree: Any, step: str | int, path: Path) -> Any:
-    """An entry of a Dict's or Tuple's value; indices may be texts, as `choose` makes them."""
+    """An entry of a Dict's or Tuple's value; indices may be strings, as `choose` returns them."""
     if isinstance(tree, tuple | list) and str(step).isdigit() and int(step) < len(tree):
         return tree[int(step)]
     if isinstance(tree, Mapping) and step in tree:
         return tree[step]
-    raise ValueError(f"the observation lacks {join(path)!r}, which its space promises")
+    raise ValueError(f"the observation lacks {join(path)!r}, which is in its space")
 
 
 def choose(space: gym.Space[Any], keys: str) -> gym.Space[Any]:
-    """The part of a Dict or Tuple whose leaves have keys that the whole regular expression matches, as Dicts.
+    """The part of a Dict or Tuple whose keys fully match the regular expression `keys`, as nested Dicts.
 
-    Nothing is asked of the rest, which may be of any kind.
+    The rest may contain spaces of any kind, even unsupported ones.
 
     Raises:
-        InputError: `keys` is no regular expression.
-        UnsupportedSpaceError: none matches.
+        InputError: `keys` is not a regular expression.
+        UnsupportedSpaceError: no key matches.
     """
     pattern = _compiled("keys", keys)
     if not isinstance(space, spaces.Dict | spaces.Tuple) or keys == EVERYTHING:
@@ -63,20 +76,21 @@ def choose(space: gym.Space[Any], keys: str) -> gym.Space[Any]:
     chosen = _choose(space, pattern, ())
     if chosen is None:
         there = ", ".join(join(path) for path, _ in _walk("observation", space, ()))
-        raise UnsupportedSpaceError(f"no observation matches the keys {keys!r}; there are {there}")
+        raise UnsupportedSpaceError(f"keys is {keys!r}, which matches no observation; the observations are: {there}.")
     return chosen
 
 
 def matching(features: Mapping[str, Feature], setting: str, keys: str) -> dict[str, Feature]:
-    """The features with keys that the whole regular expression matches; `setting` says where it comes from.
+    """The features whose keys fully match the regular expression `keys`; `setting` names it in errors.
 
     Raises:
-        InputError: `keys` is no regular expression, or matches none.
+        InputError: `keys` is not a regular expression, or matches no key.
     """
     pattern = _compiled(setting, keys)
     found = {key: feature for key, feature in features.items() if pattern.fullmatch(key)}
     if not found:
-        raise InputError(f"{setting} is {keys!r}, which matches no observation; there are {', '.join(features)}")
+        known = ", ".join(features)
+        raise InputError(f"{setting} is {keys!r}, which matches no observation; the observations are: {known}.")
     return found
 
 
@@ -97,7 +111,7 @@ def _choose(space: Any, pattern: re.Pattern[str], path: Path) -> Any:
 
 
 def restrict(space: gym.Space[Any], observation: Any, path: Path = ()) -> Any:
-    """What a chosen space has of an observation."""
+    """The part of an observation that belongs to a space returned by `choose`."""
     if not isinstance(space, spaces.Dict):
         return observation
     return {
@@ -106,19 +120,57 @@ def restrict(space: gym.Space[Any], observation: Any, path: Path = ()) -> Any:
     }
 
 
-def leaves(what: str, space: gym.Space[Any], feature: Callable[[str, Any], Feature]) -> dict[str, Leaf]:
-    """The leaves of a space by their joined keys, sorted.
+def unguided(key: str) -> Guess:
+    """No guess."""
+    return None
+
+
+def guided(image_keys: str, vector_keys: str) -> Callable[[str], Guess]:
+    """A function from keys to what two regular expressions say that Boxes are; empty ones match no key.
 
     Raises:
-        UnsupportedSpaceError: two have the same key, or some are not supported; all of these.
+        InputError: one of them is not a regular expression.
+    """
+    images, vectors = (
+        _compiled(f"env.{name}", keys) if keys else None
+        for name, keys in (("image_keys", image_keys), ("vector_keys", vector_keys))
+    )
+
+    def guess(key: str) -> Guess:
+        names = (key,) if key else BARE
+        if images and any(map(images.fullmatch, names)):
+            return "image"
+        return "vector" if vectors and any(map(vectors.fullmatch, names)) else None
+
+    return guess
+
+
+def leaves(
+    what: str,
+    space: gym.Space[Any],
+    feature: Callable[..., Feature],
+    guess: Callable[[str], Guess] = unguided,
+) -> dict[str, Leaf]:
+    """The leaves of a space by their keys, in sorted order.
+
+    Args:
+        what: "observation" or "action".
+        space: to take apart.
+        feature: for a label and a space and, if there is one, a guess.
+        guess: for a key, "" for a space that is not nested.
+
+    Raises:
+        UnsupportedSpaceError: two leaves have the same key, or some are not supported; names all of these.
     """
     found, problems = dict[str, Leaf](), list[str]()
     for path, leaf in _walk(what, space, ()):
         key = join(path)
         if key in found:
-            raise UnsupportedSpaceError(f"two {what} spaces are called {key!r}: rename one with a wrapper")
+            raise UnsupportedSpaceError(f"two {what} spaces have the key {key!r}: rename one with a wrapper")
         try:
-            found[key] = Leaf(path, leaf, feature(f"{what} {key!r}" if path else f"the {what}", leaf))
+            told = guess(key)
+            known = feature(f"{what} {key!r}" if path else f"the {what}", leaf, *([told] if told else []))
+            found[key] = Leaf(path, leaf, known, pixel_order(leaf, told) or () if isinstance(known, Image) else ())
         except UnsupportedSpaceError as problem:
             problems.append(str(problem))
     if problems:
@@ -135,19 +187,19 @@ def _walk(what: str, space: Any, path: Path) -> Iterator[tuple[Path, Any]]:
         return
     if not space.spaces:
         raise UnsupportedSpaceError(
-            f"{what} {join(path)!r} is an empty {type(space).__name__}: give it an entry or drop it"
+            f"{what} {join(path)!r} is an empty {type(space).__name__}: add an entry or remove it with a wrapper"
         )
     children = space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces)
     for name, child in children:
         if isinstance(space, spaces.Dict) and (not isinstance(name, str) or not name):
             raise UnsupportedSpaceError(
-                f"{what} spaces must have names, got the key {name!r}: rename it with a wrapper"
+                f"{what} keys must be non-empty strings, got {name!r}: rename it with a wrapper"
             )
         yield from _walk(what, child, (*path, name))
 
 
 def nest(space: Any, values: Mapping[Path, Any], path: Path = ()) -> Any:
-    """Values by their paths in the structure of the space."""
+    """Values, given by path, in the structure of the space."""
     match space:
         case spaces.Dict():
             return {name: nest(child, values, (*path, name)) for name, child in space.spaces.items()}

@@ -1,4 +1,4 @@
-"""Spaces to JSON's types and back.
+"""Saving of spaces in JSON's types, and loading.
 
 May import: `kinds`; Gymnasium and NumPy.
 """
@@ -14,7 +14,7 @@ from reverie.spaces.kinds import start_and_count
 
 
 def space_to_json(space: Any) -> dict[str, Any]:
-    """A supported space in JSON's types."""
+    """Convert a supported space to JSON's types."""
     match space:
         case spaces.Dict():
             return {
@@ -44,11 +44,11 @@ def space_to_json(space: Any) -> dict[str, Any]:
             }
         case spaces.MultiBinary():
             return {"type": "MultiBinary", "n": space.n if isinstance(space.n, int) else list(space.shape)}
-    raise TypeError(f"{space} has no JSON form")
+    raise TypeError(f"{space} cannot be saved as JSON")
 
 
 def space_from_json(label: str, data: Any) -> Any:
-    """The inverse of `space_to_json`; a ValueError names the space by its label."""
+    """The inverse of `space_to_json`; errors name the space by its label."""
     match data:
         case {"type": "Dict", "spaces": dict(children)} if len(data) == 2:
             return spaces.Dict({name: space_from_json(f"{label}/{name}", child) for name, child in children.items()})
@@ -57,9 +57,9 @@ def space_from_json(label: str, data: Any) -> Any:
     try:
         space = _leaf_from_json(data)
     except (TypeError, ValueError, OverflowError, AssertionError) as error:
-        raise InputError(f"the saved {label} space is broken: {error}") from error
+        raise InputError(f"The saved {label} space is invalid: {error}.") from error
     if space is None:
-        raise InputError(f"the saved {label} space is none that Reverie writes: {data!r}")
+        raise InputError(f"The saved {label} space was not written by Reverie: {data!r}.")
     return space
 
 
@@ -76,15 +76,15 @@ def _leaf_from_json(data: Any) -> Any:
             return None if rest else spaces.MultiDiscrete(_integers(nvec), dtype.type, start=_integers(start))
         case {"type": "MultiBinary", "n": int(n) | [*n], **rest}:
             return None if rest else spaces.MultiBinary(n)
-        case {"type": "MultiBinary", "shape": [*n], **rest}:  # as it was saved before there were single numbers
+        case {"type": "MultiBinary", "shape": [*n], **rest}:  # the format of earlier versions
             return None if rest else spaces.MultiBinary(n)
     return None
 
 
 def _bound_to_json(bound: np.ndarray, bounded: np.ndarray | np.bool, infinity: float) -> Any:
-    """One number where all entries agree, else a flat list; infinities as strings, which JSON can hold.
+    """One number if all entries are equal, otherwise a flat list; infinities as strings, since JSON has none.
 
-    An integer space remembers that it is unbounded only in Gymnasium's `bounded_…` flags.
+    For integer spaces, only Gymnasium's `bounded_…` flags tell that they are unbounded.
     """
     values = [x if ok else infinity for x, ok in zip(bound.flat, bounded.flat, strict=True)]
     entries = [np.asarray(x).item() if np.isfinite(x) else str(float(x)) for x in values]
@@ -94,11 +94,11 @@ def _bound_to_json(bound: np.ndarray, bounded: np.ndarray | np.bool, infinity: f
 def _bound_from_json(data: Any, shape: list[int], dtype: np.dtype) -> Any:
     entries = data if isinstance(data, list) else [data]
     numbers = [float(x) if x in ("inf", "-inf") else x for x in entries]
-    # An infinite bound of an integer space is a float to Gymnasium.
+    # Gymnasium expects an infinite bound of an integer space as a float.
     exact = dtype.kind == "f" or all(x not in (inf, -inf) for x in numbers)
     bound = np.array(numbers, dtype if exact else np.float64)
     if exact and bound.tolist() != numbers:
-        raise TypeError(f"the bound {data!r} is not of the type {dtype.name}")
+        raise TypeError(f"the bound {data!r} is not a value of {dtype.name}")
     if isinstance(data, list):
         return bound.reshape(shape)
     return np.full(shape, bound[0]) if exact else numbers[0]
@@ -107,5 +107,5 @@ def _bound_from_json(data: Any, shape: list[int], dtype: np.dtype) -> Any:
 def _integers(data: list[Any]) -> np.ndarray:
     array = np.array(data)
     if array.dtype.kind != "i":
-        raise TypeError(f"{data!r} are not integers")
+        raise TypeError(f"expected integers, got {data!r}")
     return array

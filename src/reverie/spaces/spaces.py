@@ -1,4 +1,4 @@
-"""`Spaces`: an environment's two spaces, and the translation of their values there and back.
+"""`Spaces`: an environment's two spaces, and the conversion of their values.
 
 May import: the other files of this package; Gymnasium and NumPy.
 """
@@ -6,7 +6,7 @@ May import: the other files of this package; Gymnasium and NumPy.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gymnasium as gym
@@ -14,41 +14,63 @@ import numpy as np
 
 from reverie.errors import InputError
 from reverie.spaces.features import Continuous, Discrete, Feature, Image
-from reverie.spaces.kinds import UnsupportedSpaceError, action_feature, observation_feature
-from reverie.spaces.leaves import Leaf, leaves, nest
+from reverie.spaces.kinds import UnsupportedSpaceError, action_feature, caution, observation_feature
+from reverie.spaces.leaves import EVERYTHING, Leaf, choose, guided, leaves, nest, unguided
 from reverie.spaces.saving import space_from_json, space_to_json
-from reverie.spaces.values import check_same_length, decode, encode, first_infinite, zeros
+from reverie.spaces.values import as_array, check_same_length, decode, encode, first_infinite, zeros
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Regular expressions that select observations by their whole key; the last two match no key if empty."""
+
+    taken: str = EVERYTHING
+    """Observations of a Dict or Tuple that are used at all."""
+    images: str = ""
+    """Observations that are images although they don't look like it."""
+    vectors: str = ""
+    """Observations that are numbers although they look like images."""
+
+    def spaces(self, observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> Spaces:
+        """The selected part of an environment's spaces."""
+        return Spaces(choose(observation_space, self.taken), action_space, self.images, self.vectors)
 
 
 @dataclass(frozen=True)
 class Spaces:
-    """The translation between an environment's Gymnasium spaces and what the networks see.
+    """The translation between the Gymnasium spaces of an environment and the features that the networks see.
 
-    Keys of nested Dicts and indices of Tuples are joined with "/". A bare observation is called "image", "vector"
-    (numbers) or "discrete" after its kind, a bare action "action".
+    Keys of nested Dicts and indices of Tuples are joined with "/". A bare observation gets the key "image", "vector"
+    (numbers) or "discrete", depending on its kind; a bare action gets the key "action".
 
     Raises:
-        UnsupportedSpaceError: where a space is none of Box, Discrete, MultiDiscrete, MultiBinary, or Dicts and
-            Tuples of them, or is an image that the encoder cannot take; says so of each.
+        UnsupportedSpaceError: a space is not a Box, Discrete, MultiDiscrete, MultiBinary, or a Dict or Tuple of them,
+            or is an image that the encoder does not support; names all of these.
     """
 
     observation_space: gym.Space[Any]
-    """The environment's own, of a single environment."""
+    """The observation space of a single environment."""
     action_space: gym.Space[Any]
+    """The action space of a single environment."""
+    image_keys: str = ""
+    """A regular expression: observations that are images although they don't look like it; see `kinds`."""
+    vector_keys: str = ""
+    """A regular expression: observations that are numbers although they look like images."""
     observation: Mapping[str, Feature] = field(init=False, compare=False)
-    """What the networks see, by key, in sorted order."""
+    """The observation's features by key, in sorted order."""
     action: Mapping[str, Continuous | Discrete] = field(init=False, compare=False)
+    """The action's features by key, in sorted order."""
     observation_leaves: Mapping[str, Leaf] = field(init=False, compare=False, repr=False)
     action_leaves: Mapping[str, Leaf] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         found, problems = [], list[str]()
-        for what, space, feature in (
-            ("observation", self.observation_space, observation_feature),
-            ("action", self.action_space, action_feature),
+        for what, space, feature, guess in (
+            ("observation", self.observation_space, observation_feature, guided(self.image_keys, self.vector_keys)),
+            ("action", self.action_space, action_feature, unguided),
         ):
             try:
-                found.append(leaves(what, space, feature))
+                found.append(leaves(what, space, feature, guess))
             except UnsupportedSpaceError as problem:
                 problems.append(str(problem))
         if problems:
@@ -68,72 +90,75 @@ class Spaces:
         """The spaces of an environment."""
         return cls(env.observation_space, env.action_space)
 
-    def check_observation(self, observation: Any) -> None:
-        """Compare one unbatched observation with its space, before batching hides what is wrong with it.
+    def check_observation(self, observation: Any) -> Any:
+        """Check one unbatched observation against its space, before batching can hide an error.
+
+        Returns:
+            The observation in the structure of its space, with every value as a NumPy array.
 
         Raises:
-            ValueError: a key is missing, a shape or a dtype differs from the space's, or a number isn't finite.
+            ValueError: a key is missing, a shape or dtype differs from the space's, or a number is not finite.
         """
+        values = {}
         for key, leaf in self.observation_leaves.items():
-            value = np.asarray(leaf.pick(observation))
+            values[leaf.path] = value = as_array(f"observation {key!r}", leaf.pick(observation))
             if value.shape != leaf.space.shape:
-                raise ValueError(f"observation {key!r} has shape {value.shape}, but its space says {leaf.space.shape}")
+                raise ValueError(f"observation {key!r} has shape {value.shape}, but its space has {leaf.space.shape}")
             if value.dtype != leaf.space.dtype and not np.can_cast(value.dtype, leaf.space.dtype, "same_kind"):
-                raise ValueError(f"observation {key!r} is {value.dtype}, but its space says {leaf.space.dtype}")
+                raise ValueError(f"observation {key!r} is {value.dtype}, but its space is {leaf.space.dtype}")
             if problem := first_infinite(value):
                 raise ValueError(f"observation {key!r} {problem}")
-            if isinstance(leaf.feature, Discrete) or (isinstance(leaf.feature, Image) and leaf.space.dtype.kind == "f"):
-                encode(f"observation {key!r}", leaf.space, leaf.feature, value[None])  # says if it is out of range
+            if isinstance(leaf.feature, Discrete) or (isinstance(leaf.feature, Image) and leaf.scale is not None):
+                encode(f"observation {key!r}", leaf, value[None])  # raises if it is out of range
+        return nest(self.observation_space, values)
 
     def is_single(self, observation: Any) -> bool:
-        """Whether this is the observation of one environment, without a leading axis."""
+        """Whether this is the observation of a single environment, without a batch axis."""
         leaf = next(iter(self.observation_leaves.values()))
         return np.ndim(leaf.pick(observation)) == len(leaf.space.shape or ())
 
     def encode_observation(self, observation: Any, rows: Any = slice(None)) -> dict[str, np.ndarray]:
-        """A batch of Gymnasium observations, as the networks see it.
+        """Convert a batch of Gymnasium observations to the networks' features.
 
         Args:
-            observation: as vector environments return it: structured like the space, with a leading axis N.
-            rows: those of them that are taken, as an index.
+            observation: batched as vector environments return it: in the structure of the space, with a leading axis N.
+            rows: an index that selects some of the rows.
 
         Returns:
-            key → (N, *shape), uint8 for images, float32 for numbers, int32 from 0 for classes. Always copies.
+            key → (N, *shape): uint8 for images, float32 for numbers, int32 from 0 for classes. Always copies.
 
         Raises:
-            ValueError: a missing key, another shape, NaN or infinity, a class out of range.
+            ValueError: a key is missing, a shape differs, a number is not finite, or a class is out of range.
         """
         encoded = {}
         for key, leaf in self.observation_leaves.items():
-            value = np.asarray(leaf.pick(observation))
-            value = value[rows] if value.ndim else value  # else its shape is reported
-            encoded[key] = encode(f"observation {key!r}", leaf.space, leaf.feature, value)
+            value = as_array(f"observation {key!r}", leaf.pick(observation))
+            value = value[rows] if value.ndim else value  # a scalar's shape is reported by encode
+            encoded[key] = encode(f"observation {key!r}", leaf, value)
         check_same_length("observation", encoded)
         return encoded
 
     def decode_action(self, action: Mapping[str, Any]) -> Any:
-        """A batch of the policy's actions, as the environments take it.
+        """Convert a batch of the policy's actions to the environments' action space.
 
-        Numbers are mapped linearly from [-1, 1] to the bounds where both are finite, pass unscaled where one
-        is not, and are clipped to whatever bound there is; integer spaces round them. Classes get the space's
-        start added.
+        Numbers are mapped linearly from [-1, 1] to the bounds if both are finite, left unscaled otherwise, and clipped
+        to any finite bound; integer spaces round them. Classes are shifted by the space's start.
 
         Args:
-            action: key → (N, *shape) real numbers, or integers from 0 for classes.
+            action: key → (N, *shape): real numbers, or integers from 0 for classes.
 
         Returns:
-            Arrays with a leading axis N in the structure of the action space: what a vector environment's
-            step takes.
+            Arrays with a leading axis N in the structure of the action space, as vector environments accept them.
 
         Raises:
-            ValueError: other keys or another shape than the space's, NaN or infinity, a class out of range.
+            ValueError: keys or shapes differ from the space's, a number is not finite, or a class is out of range.
         """
         if set(action) != set(self.action_leaves):
             raise ValueError(f"the action has the keys {sorted(action)}, expected {sorted(self.action_leaves)}")
         decoded: dict[str, np.ndarray] = {}
         for key, leaf in self.action_leaves.items():
             value = np.asarray(action[key])
-            decoded[key] = decode(f"action {key!r}", leaf.space, leaf.feature, value)
+            decoded[key] = decode(f"action {key!r}", leaf, value)
         check_same_length("action", decoded)
         return nest(self.action_space, {leaf.path: decoded[key] for key, leaf in self.action_leaves.items()})
 
@@ -142,24 +167,55 @@ class Spaces:
         return zeros(self.observation, n)
 
     def zero_action(self, n: int) -> dict[str, np.ndarray]:
-        """Zeros in the shapes that `decode_action` takes, key → (n, *shape): the action of a last step."""
+        """Zeros in the shapes of `decode_action`'s input, key → (n, *shape): the action recorded at a last step."""
         return zeros(self.action, n)
 
     def to_json(self) -> dict[str, Any]:
-        """Both spaces in JSON's types, so that an agent can be loaded where its environment is not."""
+        """Both spaces in JSON's types, so that an agent can be loaded without its environment."""
+        chosen = {"image_keys": self.image_keys, "vector_keys": self.vector_keys}
         return {
             "observation": space_to_json(self.observation_space),
             "action": space_to_json(self.action_space),
+            **{name: keys for name, keys in chosen.items() if keys},
         }
+
+    def select(self, keys: str) -> Spaces:
+        """The spaces with only the observations whose keys fully match the regular expression `keys`."""
+        return replace(self, observation_space=choose(self.observation_space, keys))
+
+    def fits(self, other: Spaces) -> bool:
+        """Whether an agent for these spaces can be used with others: all but the bounds of numbers must agree."""
+        return self._contract() == other._contract()
+
+    def _contract(self) -> Any:
+        """What networks depend on: features, and how values become images and actions."""
+        observed = {key: (leaf.feature, _image_contract(leaf)) for key, leaf in self.observation_leaves.items()}
+        acted = {key: (leaf.path, leaf.feature) for key, leaf in self.action_leaves.items()}
+        return observed, acted, space_to_json(self.action_space)
+
+    def cautions(self) -> list[str]:
+        """Sentences about observations that may not have become what their author expects."""
+        found = (caution(key, leaf.space, leaf.feature) for key, leaf in self.observation_leaves.items())
+        return [sentence for sentence in found if sentence]
 
     @classmethod
     def from_json(cls, data: Any) -> Spaces:
         """The inverse of `to_json`.
 
         Raises:
-            ValueError: anything that `to_json` doesn't write.
+            InputError: the data were not written by `to_json`.
         """
-        match data:
-            case {"observation": observation, "action": action} if len(data) == 2:
-                return cls(space_from_json("observation", observation), space_from_json("action", action))
-        raise InputError(f"saved spaces are an object of 'observation' and 'action', got {data!r}")
+        names = {"observation", "action"}
+        if isinstance(data, Mapping) and names <= set(data) <= names | {"image_keys", "vector_keys"}:
+            both = (space_from_json(name, data[name]) for name in ("observation", "action"))
+            keys = [data.get(name, "") for name in ("image_keys", "vector_keys")]
+            if all(isinstance(one, str) for one in keys):
+                return cls(*both, *keys)
+        raise InputError(f"Saved spaces must be an object with 'observation' and 'action', got {data!r}.")
+
+
+def _image_contract(leaf: Leaf) -> Any:
+    """How values become an image."""
+    if not isinstance(leaf.feature, Image):
+        return None
+    return leaf.order, None if leaf.scale is None else [one.tolist() for one in leaf.scale]

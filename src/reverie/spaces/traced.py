@@ -1,6 +1,6 @@
-"""The translation of `values`, for environments that are stepped inside a compiled program: without its checks.
+"""The conversions of `values` inside compiled programs, without its checks.
 
-What is out of range can't be reported from there; who steps such environments looks whether numbers are finite.
+A compiled program cannot report values out of range; the compiled environments check that numbers are finite.
 
 May import: the other files of this package; JAX.
 """
@@ -13,19 +13,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from reverie.spaces.features import Continuous, Discrete, Image
-from reverie.spaces.kinds import pixel_order, start_and_count
+from reverie.spaces.kinds import both_bounds, start_and_count
 from reverie.spaces.leaves import Leaf, nest
 from reverie.spaces.spaces import Spaces
-from reverie.spaces.values import both_bounds
 
 
 def encode_observation(spaces: Spaces, observation: Any) -> dict[str, jax.Array]:
-    """As `Spaces.encode_observation`: leaves (N, ...) as the networks see them."""
+    """Convert observations like `Spaces.encode_observation`: key → (N, *shape)."""
     return {key: _encode(leaf, jnp.asarray(leaf.pick(observation))) for key, leaf in spaces.observation_leaves.items()}
 
 
 def decode_action(spaces: Spaces, action: Mapping[str, jax.Array]) -> Any:
-    """As `Spaces.decode_action`: leaves (N, ...) in the structure of the action space."""
+    """Convert actions like `Spaces.decode_action`: leaves (N, ...) in the structure of the action space."""
     return nest(
         spaces.action_space, {leaf.path: _decode(leaf, action[key]) for key, leaf in spaces.action_leaves.items()}
     )
@@ -42,12 +41,10 @@ def _encode(leaf: Leaf, value: jax.Array) -> jax.Array:
 
 
 def _encode_image(leaf: Leaf, value: jax.Array) -> jax.Array:
-    space, order = leaf.space, pixel_order(leaf.space)
-    assert order is not None
-    if space.dtype.kind == "f":
-        brightest = float(space.high.flat[0])
-        value = jnp.rint(jnp.clip(value, 0, brightest) / (brightest / 255))
-    moved = value.transpose(0, *(axis + 1 for axis in order))
+    if leaf.scale is not None:
+        low, step = (one.astype(np.float32)[None] for one in leaf.scale)
+        value = jnp.rint(jnp.clip((value.astype(jnp.float32) - low) / step, 0, 255))
+    moved = value.transpose(0, *(axis + 1 for axis in leaf.order))
     return moved.reshape(len(value), *leaf.feature.shape).astype(jnp.uint8)
 
 
@@ -57,7 +54,7 @@ def _decode(leaf: Leaf, value: jax.Array) -> jax.Array:
         return (value.astype(jnp.int32) + _start(space)).astype(dtype)
     finite, low, high = _row(both_bounds(space), bool), _row(space.low, np.float32), _row(space.high, np.float32)
     unit = jnp.clip(value, -1, 1)
-    # Twice `where`: an infinite bound must not even be multiplied.
+    # `where` also around the bounds: 0 · inf would be NaN.
     between = (1 - unit) / 2 * np.where(finite, low, 0) + (1 + unit) / 2 * np.where(finite, high, 0)
     mapped = jnp.clip(jnp.where(finite, between, value), low, high)
     return (mapped if space.dtype.kind == "f" else jnp.rint(mapped)).astype(dtype)
@@ -68,5 +65,5 @@ def _start(space: Any) -> np.ndarray:
 
 
 def _row(x: Any, dtype: Any) -> np.ndarray:
-    """With an axis for the environments."""
+    """The array with a leading axis for the environments."""
     return np.asarray(x).astype(dtype)[None]

@@ -1,40 +1,81 @@
-"""An environment's values as the networks see them, and the policy's as the environment takes them: one leaf at a time.
+"""Conversion of observations to features and of the policy's actions to the environment's, one leaf at a time.
 
 Arrays are (N, *shape), one row per environment; `label` names the leaf in errors.
 
-May import: `features`, `kinds`; Gymnasium and NumPy.
+May import: `features`, `kinds`, `leaves`; Gymnasium and NumPy.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 
 from reverie.spaces.features import DTYPES, Continuous, Discrete, Feature, Image
-from reverie.spaces.kinds import pixel_order, start_and_count
+from reverie.spaces.kinds import both_bounds, start_and_count
+from reverie.spaces.leaves import Leaf
 
 LARGEST = float(np.finfo(np.float32).max)
 FINITE = (
-    "which can't be learned from: make the environment return finite float32 numbers, or clip with TransformObservation"
+    "which cannot be learned from: return finite float32 numbers, or clip them with "
+    "gymnasium.wrappers.TransformObservation"
 )
 
 
-def encode(label: str, space: Any, feature: Feature, value: np.ndarray) -> np.ndarray:
-    """A batch of the space's values, as the feature that the networks see. Always copies."""
-    _check_shape(label, value, space.shape or ())
-    return _ENCODE[type(feature)](label, space, value)
+def as_array(label: str, value: Any) -> np.ndarray:
+    """The value as a NumPy array; tensors of other packages are copied from their device.
+
+    Raises:
+        ValueError: the value cannot be converted.
+    """
+    if isinstance(value, np.ndarray | np.generic | int | float):
+        return np.asarray(value)
+    try:
+        array = _from_tensor(value)
+    except Exception as error:  # every package has its own
+        raise ValueError(f"{label} is a {_kind(value)}, which NumPy cannot convert ({error}): {TO_NUMPY}") from error
+    if array.dtype == object:
+        raise ValueError(f"{label} is a {_kind(value)}, which is not an array of numbers: {TO_NUMPY}")
+    return array
 
 
-def decode(label: str, space: Any, feature: Feature, value: np.ndarray) -> np.ndarray:
-    """A batch of the policy's values for this feature, as values of the space."""
-    _check_shape(label, value, feature.shape)
-    return _DECODE[type(feature)](label, space, value)
+TO_NUMPY = "return a NumPy array"
+
+
+def _from_tensor(value: Any) -> np.ndarray:
+    for method in ("detach", "cpu"):  # PyTorch: without gradients, on the host
+        value = getattr(value, method)() if callable(getattr(value, method, None)) else value
+    if hasattr(value, "__cuda_array_interface__") and hasattr(value, "get"):  # CuPy
+        value = value.get()
+    only_dlpack = hasattr(value, "__dlpack__") and not hasattr(value, "__array__")
+    return np.from_dlpack(value) if only_dlpack else np.asarray(value)
+
+
+def _kind(value: Any) -> str:
+    return f"{type(value).__module__}.{type(value).__name__}".removeprefix("builtins.")
+
+
+def encode(label: str, leaf: Leaf, value: np.ndarray) -> np.ndarray:
+    """Convert a batch of the leaf's values to its feature. Always copies."""
+    _check_shape(label, value, leaf.space.shape or ())
+    match leaf.feature:
+        case Image():
+            return _encode_image(label, leaf, value)
+        case Continuous():
+            return _encode_numbers(label, value)
+    return _encode_classes(label, leaf.space, value)
+
+
+def decode(label: str, leaf: Leaf, value: np.ndarray) -> np.ndarray:
+    """Convert a batch of the policy's values for this leaf to values of its space."""
+    _check_shape(label, value, leaf.feature.shape)
+    convert = _decode_classes if isinstance(leaf.feature, Discrete) else _decode_numbers
+    return convert(label, leaf.space, value)
 
 
 def first_infinite(value: np.ndarray) -> str | None:
-    """Where a number isn't finite as float32, and what to do about it; None if all are."""
-    if value.dtype.kind != "f" or float(np.abs(value).max(initial=0)) <= LARGEST:  # never true of NaN
+    """A complaint about the first number that is not finite as float32, with a fix; None if all are finite."""
+    if value.dtype.kind != "f" or float(np.abs(value).max(initial=0)) <= LARGEST:  # False for NaN
         return None
     finite = np.abs(value.astype(np.float64)) <= LARGEST
     index = tuple(int(i) for i in np.argwhere(~finite)[0])
@@ -47,33 +88,32 @@ def zeros(features: Mapping[str, Feature], n: int) -> dict[str, np.ndarray]:
 
 
 def check_same_length(what: str, values: Mapping[str, np.ndarray]) -> None:
-    """The arrays of all keys must have the same number of rows."""
+    """Check that the arrays of all keys have the same number of rows."""
     if len({len(value) for value in values.values()}) > 1:
         lengths = {key: len(value) for key, value in values.items()}
         raise ValueError(f"the {what}'s keys differ in their number of rows: {lengths}")
 
 
-def _encode_image(label: str, space: spaces.Box, value: np.ndarray) -> np.ndarray:
-    """Channels last, stacked frames among them; floats to the nearest of 256 brightnesses."""
-    if value.dtype.kind not in "fiu" or (space.dtype == np.uint8 and value.dtype != np.uint8):
-        raise ValueError(f"{label} is {value.dtype}, but its space says {space.dtype}")
-    if space.dtype.kind == "f":
-        brightest = float(space.high.flat[0])
-        step = brightest / 255  # resizing and scaling overshoot by rounding, and by less than this
-        within = (value >= -step) & (value <= brightest + step)
-        _check_all(within, label, value, f"outside of its space's 0 … {brightest:g}")
-        value = np.rint(np.clip(value, 0, brightest) / step)
-    order = pixel_order(space)
-    assert order is not None
-    height, width = (space.shape[axis] for axis in order[:2])
-    moved = value.transpose(0, *(axis + 1 for axis in order)).reshape(len(value), height, width, -1)
+def _encode_image(label: str, leaf: Leaf, value: np.ndarray) -> np.ndarray:
+    """Move channels and stacked frames to the last axis; scale from the bounds to the nearest of 256 levels."""
+    space = leaf.space
+    if value.dtype.kind not in "fiub" or (space.dtype == np.uint8 and value.dtype != np.uint8):
+        raise ValueError(f"{label} is {value.dtype}, but its space is {space.dtype}")
+    if leaf.scale is not None:
+        low, step = (one.astype(np.float32) for one in leaf.scale)
+        levels = (value.astype(np.float32) - low) / step
+        within = (levels >= -1) & (levels <= 256)  # resizing and scaling may overshoot slightly by rounding
+        _check_all(within, label, value, f"outside of its space's {space.low.min():g} … {space.high.max():g}")
+        value = np.rint(np.clip(levels, 0, 255))
+    height, width = (space.shape[axis] for axis in leaf.order[:2])
+    moved = value.transpose(0, *(axis + 1 for axis in leaf.order)).reshape(len(value), height, width, -1)
     return moved.astype(np.uint8, order="C", copy=True)
 
 
-def _encode_numbers(label: str, space: spaces.Box, value: np.ndarray) -> np.ndarray:
+def _encode_numbers(label: str, value: np.ndarray) -> np.ndarray:
     if value.dtype.kind not in "fiub":
         raise ValueError(f"{label} is {value.dtype}, expected numbers")
-    with np.errstate(over="ignore"):  # what float32 can't hold becomes infinite and is reported next
+    with np.errstate(over="ignore"):  # an overflow becomes infinite and is reported next
         numbers = value.astype(np.float32)
     _check_all(np.isfinite(numbers), label, value, FINITE)
     return numbers
@@ -90,42 +130,24 @@ def _encode_classes(label: str, space: Any, value: np.ndarray) -> np.ndarray:
 
 def _decode_numbers(label: str, space: spaces.Box, value: np.ndarray) -> np.ndarray:
     value = value.astype(np.float64)
-    _check_all(np.isfinite(value), label, value, "which no environment can execute: has the policy diverged?")
+    _check_all(np.isfinite(value), label, value, "which no environment can apply: has the policy diverged?")
     low, high = space.low.astype(np.float64), space.high.astype(np.float64)
     unit = np.clip(value, -1, 1)
-    with np.errstate(invalid="ignore"):  # 0 · inf, in entries that aren't taken
+    with np.errstate(invalid="ignore"):  # 0 · inf, in entries that `where` discards
         mapped = np.where(both_bounds(space), (1 - unit) / 2 * low + (1 + unit) / 2 * high, value)
         if space.dtype.kind != "f":
             mapped = np.rint(mapped)
-        cast = mapped.astype(space.dtype)  # entries beyond the bounds may overflow; they are replaced next
+        cast = mapped.astype(space.dtype)  # entries beyond the bounds may overflow, and are replaced next
     return np.where(mapped >= high, space.high, np.where(mapped <= low, space.low, cast))
-
-
-def both_bounds(space: spaces.Box) -> np.ndarray:
-    """Which entries have two finite bounds. A float's largest value is how some environments say infinity."""
-    finite = np.asarray(space.bounded_below & space.bounded_above)
-    if space.dtype.kind == "f":
-        largest = np.finfo(space.dtype.name).max
-        finite &= (np.abs(space.low) < largest) & (np.abs(space.high) < largest)
-    return finite
 
 
 def _decode_classes(label: str, space: Any, value: np.ndarray) -> np.ndarray:
     start, count = start_and_count(space)
     if value.dtype.kind not in "iu":
-        raise ValueError(f"{label} is {value.dtype}, expected integers: classes, not one-hot vectors")
+        raise ValueError(f"{label} is {value.dtype}, expected integers: class indices, not one-hot vectors")
     value = value.astype(np.int64)
     _check_all((value >= 0) & (value < count), label, value, f"outside of its classes 0 … {np.max(count) - 1}")
     return (value + start).astype(space.dtype)
-
-
-_Convert = Callable[[str, Any, np.ndarray], np.ndarray]
-_ENCODE: dict[type[Feature], _Convert] = {
-    Image: _encode_image,
-    Continuous: _encode_numbers,
-    Discrete: _encode_classes,
-}
-_DECODE: dict[type[Feature], _Convert] = {Continuous: _decode_numbers, Discrete: _decode_classes}
 
 
 def _check_shape(label: str, value: np.ndarray, shape: tuple[int, ...]) -> None:
@@ -135,7 +157,7 @@ def _check_shape(label: str, value: np.ndarray, shape: tuple[int, ...]) -> None:
 
 
 def _check_all(good: np.ndarray, label: str, value: np.ndarray, complaint: str) -> None:
-    """Report the first entry that isn't good."""
+    """Report the first entry that is not good."""
     if not good.all():
         row, *index = map(int, np.argwhere(~good)[0])
         place = f" at index {tuple(index)}" if index else ""

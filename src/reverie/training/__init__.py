@@ -1,7 +1,20 @@
-"""Where agent, replay and environments meet. May import everything below it."""
+"""Training: where agent, replay and environments meet. May import everything below it.
 
+    loop, compiled   the training loop, for environments stepped from Python and inside the compiled program
+    learning         what both share: updates, replay, and what a checkpoint carries
+    records          what replay keeps of each step
+    trainer          a run from start to end, made by `opening`
+    callbacks        how users measure, steer and stop a run
+    saving, folder   checkpoints; run_file: how a run ended
+    report, metrics  numbers to the display and to loggers
+    evaluation       whole episodes with a fixed policy; periodic: during a run
+"""
+
+from reverie.training.callbacks import Callback
+from reverie.training.divergence import DivergedError
 from reverie.training.evaluation import Evaluation, evaluate
 from reverie.training.inspection import inspect
-from reverie.training.trainer import DivergedError, Trainer, train
+from reverie.training.saving import NotSavedError
+from reverie.training.trainer import Trainer, train
 
-__all__ = ["DivergedError", "Evaluation", "Trainer", "evaluate", "inspect", "train"]
+__all__ = ["Callback", "DivergedError", "Evaluation", "NotSavedError", "Trainer", "evaluate", "inspect", "train"]

@@ -49,7 +49,7 @@ def allowed_changes(run: Path, saved: Description, agent: Agent, env: str | None
         )
     if saved.env != env:
         refused.append(f"{_shown('env', saved.env, env)}, but a run has one environment")
-    elif saved.spaces != agent.spaces:
+    elif not saved.spaces.fits(agent.spaces):
         refused.append("the environment's spaces differ, but the saved parameters belong to the old ones")
     if refused:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Where a second goes. May import: nothing of Reverie."""
+"""Measures where the time goes. May import: nothing of Reverie."""
 
 import time
 from collections import defaultdict
@@ -18,7 +18,7 @@ class Clock:
 
     @contextmanager
     def measure(self, part: str, *, again: bool = False) -> Iterator[None]:
-        """Count the time of the block towards a part; `again`: it goes on with what the block before began."""
+        """Count the block's time towards a part; `again` continues the part's previous block as the same one."""
         self._times[part] += not again
         start = time.perf_counter()
         try:
@@ -32,11 +32,11 @@ class Clock:
         return time.perf_counter() - self._since
 
     def milliseconds(self, part: str) -> float:
-        """What a part has taken each time, on average since the last `shares`."""
+        """The mean duration of a part since the last `shares`."""
         return 1e3 * self._spent[part] / max(1, self._times[part])
 
     def shares(self) -> dict[str, float]:
-        """Each part's share of the wall time since the last call, then starts anew."""
+        """Each part's share of the wall time since the last call; resets all of them."""
         shares = {part: self._spent[part] / max(self.elapsed, 1e-9) for part in PARTS}
         self._spent.clear()
         self._times.clear()

@@ -1,13 +1,13 @@
 """The training loop for environments written in JAX: acting, stepping and recording are one compiled program.
 
-It runs several steps of all environments at once, as many as earn an update, and gives their records to replay as the
-device's arrays. The host learns of rewards and ends alone, for the episodes' returns.
+The program steps all environments as often as it takes to earn an update and appends the records to replay as device
+arrays. Only rewards and flags are copied to the host, for the episodes' returns.
 
-May import: everything below `training`, and of it `loop`.
+May import: everything below `training`, and of it `clock`, `episodes`, `learning` and `records`.
 """
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,13 +21,15 @@ from reverie.envs.compiled import CompiledEnvironments
 from reverie.experience import Experience, Step
 from reverie.learner import Networks
 from reverie.training.clock import Clock
-from reverie.training.loop import Loop, Progress, stored_latents
+from reverie.training.episodes import Episode
+from reverie.training.learning import LearningLoop, Progress
+from reverie.training.records import stored_latents
 
-MOST_STEPS = 16  # of every environment in one program: their records are in memory twice meanwhile
+MOST_STEPS = 16  # of each environment per call; their records are in memory twice during the call
 
 
 class Now(NamedTuple):
-    """Where acting and the environments stand."""
+    """Where acting and the environments stand between two calls."""
 
     step: Step
     carry: Carry
@@ -35,111 +37,121 @@ class Now(NamedTuple):
     key: PRNGKeyArray
 
 
-class Told(NamedTuple):
-    """What the host learns of some steps, (time, N)."""
+class Outcome(NamedTuple):
+    """The part of a call's results that is copied to the host, each (time, N)."""
 
     reward: Any
     is_first: Any
     is_last: Any
-    acted: Any  # not at the end of an episode
-    broken: Any  # begun anew, as a number was not finite
+    acted: Any  # a decision was taken: not so in an episode's last step
+    broken: Any  # restarted because a number was not finite
 
 
-class CompiledLoop(Loop):
-    """As `Loop`, several steps of all environments at a time."""
+class CompiledLoop(LearningLoop[Now]):
+    """The training loop on the device, several steps of all environments at a time."""
 
-    kind = "compiled"
+    kind: ClassVar[str] = "compiled"
 
     def __init__(self, envs: CompiledEnvironments, config: Config, clock: Clock, folder: Path | None = None) -> None:
         super().__init__(envs, config, clock, folder)
-        self._steps = _steps_at_once(config, self.replay.capacity)
+        self._envs = envs
+        self._steps = _steps_per_call(config, self.replay.capacity)
         self._collect = jax.jit(self._collected, donate_argnums=1)
 
     def begin(self) -> None:
+        """Start an episode in every environment, unless a checkpoint has restored where they stand."""
         if self._now is not None:
             return
         self.episodes.begin()
         self.replay.cut_off()
-        self._now = jax.jit(self._first_now)()
+        self._now = jax.jit(self._first)()
 
     def step(self) -> Progress:
         """Act in all environments and record, as often as earns an update; do the updates that are due.
 
         Raises:
             OSError: there is no room for the records on disk; nothing has happened.
-            BrokenEnvironmentError: observations or rewards were not finite more often than `env.restarts` allows; the
-                loop is not `whole` then.
+            BrokenEnvironmentError: observations or rewards were not finite more often than `env.restarts` allows; a
+                run that is saved then begins new episodes when it is resumed.
         """
         self.replay.reserve(self._steps)
         assert self._now is not None, "begin() comes first"
+        # Act, step and record on the device (section 5, acting).
+        now, self._now = self._now, None
         with self.clock.measure("act"):
-            self._now, records, sent = self._collect(self.state.networks, self._now)
+            now, records, sent = self._collect(self.state.networks, now)
         with self.clock.measure("data"):
             self.replay.extend(records)
+        # Learn: train world model, critic and actor on replayed sequences (sections 3 to 5).
         updates, skipped = self._learn()
+        # Fetch rewards and flags. This waits for the environments' steps, not for the updates.
         with self.clock.measure("act", again=True):
-            told: Told = jax.device_get(sent)  # waits for the steps, not for the updates
-        episodes = self._count(told)
-        decisions = int(np.sum(told.acted))
+            outcome: Outcome = jax.device_get(sent)
+        episodes = self._finished(outcome)
+        decisions = int(np.sum(outcome.acted))
         self.env_steps += decisions
         self._earn(decisions)
-        self._count_failures(int(np.sum(told.broken)))
+        self._check_failures(int(np.sum(outcome.broken)))
+        self._now = now
         return Progress(episodes, updates, skipped)
 
-    def _count(self, told: Told) -> list[tuple[float, int]]:
-        """Returns and lengths of the episodes that ended in these steps."""
-        ended, all_of_them = [], np.ones(self._envs.num_envs, bool)
-        for reward, is_first, is_last in zip(told.reward, told.is_first, told.is_last, strict=True):
-            ended += self.episodes.add(Step({}, reward, is_first, is_last, is_last), all_of_them)
+    def _finished(self, outcome: Outcome) -> list[Episode]:
+        """The episodes that ended in these steps."""
+        ended, everywhere = [], np.ones(self._envs.num_envs, bool)
+        for reward, is_first, is_last in zip(outcome.reward, outcome.is_first, outcome.is_last, strict=True):
+            ended += self.episodes.add(Step({}, reward, is_first, is_last, is_last), everywhere)
         return ended
 
-    def _count_failures(self, broken: int) -> None:
+    def _check_failures(self, broken: int) -> None:
+        """Count environments that were restarted because of numbers that are not finite."""
         if not broken:
             return
         self._envs.failures += broken
         left = self.config.env.restarts - self._envs.failures
-        problem = f"{broken} environments showed a number that is not finite as float32"
+        count = f"{broken} environment{'s' if broken > 1 else ''}"
+        problem = f"{count} returned a number that is not finite as float32"
         if left < 0:
-            self._now = None
-            raise BrokenEnvironmentError(f"{problem}; of {self.config.env.restarts} restarts, none is left.")
-        self._envs.tell(f"{problem}, and began a new episode; {left} more times are allowed.")
+            raise BrokenEnvironmentError(
+                f"{problem}, more often than the {self.config.env.restarts} restarts that env.restarts allows."
+            )
+        self._envs.tell(f"{problem} and started a new episode; {left} more restarts are allowed.")
 
-    def _collected(self, networks: Networks, now: Now) -> tuple[Now, Experience, Told]:
-        """The steps, their records, leaves (N, time, ...), and what the host learns of them. Compiled."""
+    def _collected(self, networks: Networks, now: Now) -> tuple[Now, Experience, Outcome]:
+        """The new position, the steps' records, leaves (N, time, ...), and what the host gets of them. Compiled."""
 
-        def one(now: Now, _: None) -> tuple[Now, tuple[Experience, Told]]:
+        def advance(now: Now, _: None) -> tuple[Now, tuple[Experience, Outcome]]:
             step = now.step
             carry = policy_step(networks, step.observation, step.is_first, now.carry, dtype=self._dtype)
             key, this = jax.random.split(now.key)
             state, following = self._envs.step(this, now.state, step, carry.action)
             latents = stored_latents(carry.latent.deter, jnp.argmax(carry.latent.stoch, -1))
             record = Experience(
-                action=jax.tree.map(lambda x: jnp.where(_beside(step.is_last, x), 0, x), carry.action),
+                action=jax.tree.map(lambda x: jnp.where(_expand(step.is_last, x), 0, x), carry.action),
                 deter=latents.deter,
                 stoch=latents.stoch,
                 **step._replace(is_last=step.is_last | following.is_first)._asdict(),
             )
             broken = following.is_first & ~step.is_last
-            told = Told(following.reward, following.is_first, following.is_last, ~step.is_last, broken)
-            return Now(following, carry, state, key), (record, told)
+            outcome = Outcome(following.reward, following.is_first, following.is_last, ~step.is_last, broken)
+            return Now(following, carry, state, key), (record, outcome)
 
-        now, (records, told) = jax.lax.scan(one, now, length=self._steps)
-        return now, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), records), told
+        now, (records, outcome) = jax.lax.scan(advance, now, length=self._steps)
+        return now, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), records), outcome
 
-    def _first_now(self) -> Any:
+    def _first(self) -> Now:
         """All environments at the beginning of an episode."""
         acting, stepping, key = jax.random.split(jax.random.fold_in(self._keys.act, self.env_steps), 3)
         state, step = self._envs.reset(stepping)
         return Now(step, initial_carry(self.state.networks, self._envs.num_envs, acting), state, key)
 
 
-def _steps_at_once(config: Config, capacity: int) -> int:
-    """As many as all environments need to earn an update, and no more than replay holds."""
+def _steps_per_call(config: Config, capacity: int) -> int:
+    """As many steps as it takes all environments to earn an update, but no more than replay holds."""
     decisions = config.replay.batch * config.replay.length / max(config.run.train_ratio, 1e-9)
     longest = min(MOST_STEPS, capacity // config.env.envs)
     return int(np.clip(np.ceil(decisions / config.env.envs), 1, longest))
 
 
-def _beside(flags: jax.Array, x: jax.Array) -> jax.Array:
-    """(N,) with axes to broadcast beside x."""
+def _expand(flags: jax.Array, x: jax.Array) -> jax.Array:
+    """(N,) flags with trailing axes that broadcast against x, (N, ...)."""
     return flags.reshape((-1,) + (1,) * (x.ndim - 1))

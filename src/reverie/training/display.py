@@ -1,10 +1,17 @@
-"""What a run shows on the terminal: what it understood, and how it goes. May import: nothing above `agent`."""
+"""The progress of a run on the terminal or in a notebook. May import: rich.
 
+The display is not the run: whatever goes wrong when it writes (a closed pipe, a full disk, a lost terminal), training
+continues without it.
+"""
+
+import io
 import os
-import shutil
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from importlib import import_module
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-import jax
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.markup import escape
@@ -12,67 +19,130 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from reverie.agent import Agent
-from reverie.config import RunConfig
-from reverie.envs.suites import suite_of
-from reverie.learner import compute_dtype
-from reverie.presets import SUITES
-from reverie.replay import Replay
-from reverie.spaces import Continuous, Discrete, Feature, Image
-from reverie.training.memory import in_units
-from reverie.world_model import WorldModel
-from reverie.world_model.canvas import canvas_size
-from reverie.world_model.inputs import image_features
+
+class Status(NamedTuple):
+    """What is displayed of a row of metrics."""
+
+    env_steps: int
+    values: Mapping[str, float]  # the row
+    recent: Sequence[float]  # returns of the newest finished episodes
+    running: float  # mean return so far of the unfinished ones
+    left: str  # how long the rest will take, or what the run is waiting for; empty at the end
 
 
 class Display:
-    """On a terminal a few live lines below what is printed; elsewhere one line per report."""
+    """A few live lines below what is printed, on a terminal or in a notebook; elsewhere one line per report.
+
+    Args:
+        steps: environment steps of the whole run.
+        quiet: print nothing.
+        live: whether there may be live lines.
+    """
 
     def __init__(self, steps: int, *, quiet: bool = False, live: bool = True):
         self.console = Console(quiet=quiet, highlight=False, soft_wrap=not os.isatty(1))
-        self._steps = steps
-        self._live: Live | None = None
-        self._speed = self._shares = "too short to say"
-        if self.console.is_terminal and live and not quiet:
-            self._live = Live(Text("Compiling …"), console=self.console, auto_refresh=False)
-            self._live.start(refresh=True)
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")  # a terminal without × or → shows something else
+        self._steps, self._failed = steps, False
+        self._live: _LiveLines | None = None
+        self._speed = self._shares = "not measured yet"
+        if live and not quiet:
+            self._safely(self._start)
 
     def note(self, text: str | Table) -> None:
-        self.console.print(text, markup=False)
+        """Print a sentence or a table."""
+        self._safely(lambda: self.console.print(text, markup=False))
 
     def warn(self, text: str) -> None:
-        self.console.print("[yellow]Warning:[/]", escape(text))
+        """Print a warning."""
+        self._safely(lambda: self.console.print("[yellow]Warning:[/]", escape(text)))
 
-    def update(self, step: int, values: Mapping[str, float], returns: list[float]) -> None:
-        """The newest numbers: rates, time left, recent returns and where the time goes."""
-        progress = f"step {step:,} of {self._steps:,}"
-        if "rate/env_steps" in values:  # all but the last time
-            rate = values["rate/env_steps"]
-            left = f"{_duration(max(0, self._steps - step) / rate)} left" if rate else "no step yet"
-            progress += f" ({left})"
-            self._speed = f"{rate:.1f} steps/s, {values['rate/updates']:.2f} updates/s, "
+    def update(self, status: Status) -> None:
+        """Show the newest numbers: progress, time left, recent returns, rates and where the time goes."""
+        self._safely(lambda: self._update(status))
+
+    def close(self) -> None:
+        """End the live lines; what is printed from now on comes below them."""
+        if self._live is not None:
+            self._safely(self._live.stop)
+
+    def _start(self) -> None:
+        waiting = Text("Compiling …")
+        if self.console.is_jupyter:
+            self._live = _NotebookLines(waiting)
+        elif self.console.is_terminal:
+            live = Live(waiting, console=self.console, auto_refresh=False)
+            live.start(refresh=True)
+            self._live = live
+
+    def _update(self, status: Status) -> None:
+        values = status.values
+        progress = f"step {status.env_steps:,} of {self._steps:,}"
+        if status.left:
+            progress += f" ({status.left})"
+        progress += f", {counted(int(values['updates']), 'update')}"
+        if "rate/env_steps" in values:  # not in the last row
+            self._speed = f"{values['rate/env_steps']:.1f} steps/s, {values['rate/updates']:.2f} updates/s, "
             self._speed += f"{values['latency/act_ms']:.1f} ms to act"
             shares = {name[5:]: share for name, share in values.items() if name.startswith("time/")}
             self._shares = ", ".join(f"{name} {share:.0%}" for name, share in shares.items() if share)
-        progress += f", {values['updates']:,.0f} updates"
-        recent = f"return {sum(returns) / len(returns):.1f} (last {len(returns)})" if returns else "no episode yet"
-        loss = f", loss {values['opt/loss']:.3g}" if "opt/loss" in values else ""
-        if values.get("opt/skipped"):
-            loss += f", {values['opt/skipped']:.0f} updates skipped (not finite)"
+        learning = _returns(status) + _losses(values)
         if self._live is None:
-            self.console.print(f"{progress} · {recent}{loss} · {self._speed} · {self._shares}")
+            self.console.print(f"{progress} · {learning} · {self._speed} · {self._shares}")
             return
-        bar = ProgressBar(total=self._steps, completed=step, width=40)
-        rows: dict[str, RenderableType] = {"progress": progress, "": bar, "learning": recent + loss}
+        bar = ProgressBar(total=self._steps, completed=status.env_steps, width=40)
+        rows: dict[str, RenderableType] = {"progress": progress, "": bar, "learning": learning}
         rows |= {"speed": self._speed, "time": self._shares}
-        self._live.update(_grid(rows.items()), refresh=True)
+        self._live.update(grid(rows.items()), refresh=True)
 
-    def close(self) -> None:
-        if self._live is not None:
-            self._live.stop()
+    def _safely(self, show: Callable[[], object]) -> None:
+        """Call `show`; if nothing can be written any more, be silent from now on."""
+        if self._failed:
+            return
+        try:
+            show()
+        except (OSError, ValueError) as error:  # ValueError: the file is closed
+            self._failed = True
+            _discard_stdout()
+            with suppress(Exception):
+                self._give_up()
+            with suppress(Exception):
+                print(f"Warning: nothing more is displayed ({error}); training continues.", file=sys.stderr)
+        except Exception:  # for instance a signal's message in the middle of another: this one is lost
+            return
+
+    def _give_up(self) -> None:
+        """Give stdout back to Python after a failure."""
+        live, self._live = self._live, None
+        if live is not None:
+            live.stop()
 
 
-def _grid(rows: Iterable[tuple[str, RenderableType]]) -> Table:
+@runtime_checkable
+class _LiveLines(Protocol):
+    """The methods of `rich.live.Live` that the display uses."""
+
+    def update(self, renderable: RenderableType, *, refresh: bool = False) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+class _NotebookLines:
+    """One output of a notebook's cell, updated in place."""
+
+    def __init__(self, renderable: RenderableType) -> None:
+        display = import_module("IPython.display").display  # there in every notebook, but no dependency
+        self._handle: Any = display(renderable, display_id=True)
+
+    def update(self, renderable: RenderableType, *, refresh: bool = False) -> None:
+        self._handle.update(renderable)
+
+    def stop(self) -> None:
+        """The output stays as it is."""
+
+
+def grid(rows: Iterable[tuple[str, RenderableType]]) -> Table:
+    """A table of names and values without lines."""
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
@@ -81,103 +151,34 @@ def _grid(rows: Iterable[tuple[str, RenderableType]]) -> Table:
     return table
 
 
-def describe(agent: Agent, env: str, replay: Replay, steps: int) -> Table:
-    """What the run understood: spaces, keys, model, device, memory, pace."""
-    config, spaces = agent.config, agent.spaces
-    table = _grid([])
-    table.title, table.title_justify = f"Reverie · {env}", "left"
-    ways = _ways(agent.world_model)
-    for key, feature in spaces.observation.items():
-        table.add_row("observes", f"{key}: {_feature(feature)} → {ways.get(key, 'neither seen nor predicted')}")
-    for key, feature in spaces.action.items():
-        head = "categorical" if isinstance(feature, Discrete) else "bounded normal"
-        table.add_row("acts", f"{key}: {_feature(feature)} → {head}")
-    model = config.model
-    table.add_row(
-        "model",
-        f"{agent.networks.parameter_count:,} parameters (deter {model.deter}, {model.groups}×{model.classes} classes, "
-        f"units {model.units})",
-    )
-    table.add_row("device", f"{jax.devices()[0].device_kind} ({jax.default_backend()}), {compute_dtype(model)}")
-    where = {"memory": "in memory", "disk": "on disk", "device": "on the device"}[config.replay.home]
-    grows = f"{in_units(min(steps, replay.capacity) * replay.nbytes_per_record)} for {steps:,} steps, at most "
-    if config.replay.home == "device":
-        grows = ""
-    table.add_row(
-        "replay",
-        f"{where}, {replay.nbytes_per_record:,} bytes per step: {grows}"
-        f"{in_units(replay.nbytes_full)} at its capacity of {replay.capacity:,}",
-    )
-    together = ", none of which waits for another: not repeatable" if config.env.mode == "async" else ""
-    batch = config.replay.batch * config.replay.length
-    pace = config.run.train_ratio / batch
-    each = (
-        f"{pace:.3g} updates per env step"
-        if pace >= 1
-        else f"an update every {1 / pace:.3g} env steps"
-        if pace
-        else "no updates"
-    )
-    table.add_row(
-        "pace",
-        f"train ratio {config.run.train_ratio:g}: {each} of {config.replay.batch} × {config.replay.length} steps, "
-        f"{config.env.envs} environments{together}",
-    )
-    if (repeat := config.env.action_repeat) > 1:
-        table.add_row(
-            "counts", f"a step repeats its action {repeat} times; published curves count {repeat} a step (frames)"
-        )
-    if paper := SUITES.get(suite_of(env) or ""):
-        budget = f"{paper.steps:,} steps" if paper.steps else "steps by task"
-        table.add_row(
-            "the paper", f"{paper.size}, train ratio {paper.train_ratio:g}, {paper.envs} environments, {budget}"
-        )
-    return table
+def counted(count: int, noun: str) -> str:
+    """A number with its noun, in the singular or plural: '1 update', '2,000 updates'."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def _ways(model: WorldModel) -> dict[str, str]:
-    """What becomes of each observation: how it is seen, and predicted where that isn't so of all alike."""
-    seen, predicted = dict(model.encoder.features), dict(model.decoder.features)
-    images = image_features(seen)
-    canvas = canvas_size(feature.shape for feature in images.values()) if images else (0, 0)
-    ways = dict.fromkeys(predicted, "predicted, not seen")
-    for key, feature in seen.items():
-        ways[key] = "vector trunk"
-        if isinstance(feature, Image):
-            ways[key] = "convolutions" if feature.shape[:2] == canvas else f"convolutions, on {canvas[0]}×{canvas[1]}"
-        if key not in predicted:
-            ways[key] += "; not predicted"
-    return ways
-
-
-def cautions(agent: Agent) -> list[str]:
-    """What a user should know before waiting for a run."""
-    found = []
-    if jax.default_backend() == "cpu" and (shutil.which("nvidia-smi") or os.path.exists("/proc/driver/nvidia")):
-        found.append(
-            'this runs on the CPU although there is a GPU; install JAX for it with pip install "reverie[gpu]".'
-        )
-    if unused := [key for key in agent.spaces.observation if key not in _ways(agent.world_model)]:
-        found.append(f"neither seen nor predicted, but kept in replay: {', '.join(unused)}; leave out with env.keys.")
-    ratio, usual = agent.config.run.train_ratio, RunConfig().train_ratio
-    if not usual / 16 <= ratio <= usual * 4:  # the paper's own go from 32 to 1024
-        far = "rarely, which wastes data" if ratio < usual else "very often, which takes long and may overfit"
-        found.append(f"a train ratio of {ratio:g} is far from the usual {usual:g}: it updates {far}.")
-    return found
-
-
-def _feature(feature: Feature) -> str:
-    shape = "×".join(map(str, feature.shape)) or "1"
-    match feature:
-        case Image():
-            return f"{shape} image"
-        case Continuous():
-            return f"{shape} number{'s' if shape != '1' else ''}"
-        case Discrete():
-            classes = f"{min(feature.counts)} to {feature.classes}" if feature.counts else feature.classes
-            return f"{shape if shape != '1' else 'one'} of {classes} classes"
-
-
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds as H:MM:SS."""
     hours, rest = divmod(int(seconds), 3600)
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"
+
+
+def _returns(status: Status) -> str:
+    if status.recent:
+        return f"return {sum(status.recent) / len(status.recent):.1f} (last {len(status.recent)})"
+    return f"no episode finished yet, return so far {status.running:.1f}"
+
+
+def _losses(values: Mapping[str, float]) -> str:
+    loss = f", loss {values['opt/loss']:.3g}" if "opt/loss" in values else ""
+    if skipped := values.get("opt/skipped"):
+        loss += f", {counted(int(skipped), 'update')} skipped (not finite)"
+    return loss
+
+
+def _discard_stdout() -> None:
+    """Discard what is still written to stdout, so that neither a print nor Python's flush at exit fails."""
+    with suppress(Exception):
+        if sys.__stdout__ is not None:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, sys.__stdout__.fileno())
+            os.close(null)

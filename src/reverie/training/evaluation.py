@@ -1,9 +1,9 @@
-"""Evaluation: episodes with a fixed policy. May import: `agent`, `envs`."""
+"""Evaluation: whole episodes with a fixed policy. May import: `agent`, `envs`, `filming`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import numpy as np
@@ -11,18 +11,27 @@ from gymnasium.vector import VectorEnv
 
 from reverie.agent import Agent, initial_carry, keep_rows, policy_step
 from reverie.envs import AnyEnvironments, exists, open_environments
+from reverie.envs.make import EnvLike
 from reverie.errors import InputError
 from reverie.learner import compute_dtype
+from reverie.training.filming import Film
 
-FPS = 30
+MAX_STEPS = 100_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
-    """Returns and lengths of finished episodes."""
+    """Returns and lengths of the episodes that were played.
+
+    Attributes:
+        returns: the sum of rewards of each episode.
+        lengths: decisions in each episode.
+        cut_off: episodes among these that had not ended after `max_steps` decisions.
+    """
 
     returns: tuple[float, ...]
     lengths: tuple[int, ...]
+    cut_off: int = 0
 
     @property
     def mean(self) -> float:
@@ -36,48 +45,61 @@ class Evaluation:
 
     @property
     def mean_length(self) -> float:
+        """Mean length."""
         return float(np.mean(self.lengths))
 
     def __str__(self) -> str:
-        low, high = min(self.returns), max(self.returns)
+        low, high, count = min(self.returns), max(self.returns), len(self.returns)
+        cut = f"; {self.cut_off} of them had not ended after {max(self.lengths):,} steps" if self.cut_off else ""
         return (
-            f"return {self.mean:.2f} ± {self.std:.2f} over {len(self.returns)} episodes "
-            f"(from {low:.2f} to {high:.2f}), length {self.mean_length:.1f}"
+            f"return {self.mean:.2f} ± {self.std:.2f} over {count} episode{'' if count == 1 else 's'} "
+            f"(from {low:.2f} to {high:.2f}), length {self.mean_length:.1f}{cut}"
         )
+
+    def __repr__(self) -> str:
+        return f"<Evaluation: {self}>"
 
 
 def evaluate(
     agent: Agent,
-    env: Any,
+    env: EnvLike,
     *,
     episodes: int = 20,
     seed: int = 1000,
     deterministic: bool = False,
     envs: int = 4,
+    mode: Literal["serial", "parallel", "vector"] | None = None,
+    max_steps: int = MAX_STEPS,
     video: str | Path | None = None,
 ) -> Evaluation:
-    """Play whole episodes and report what they brought; nothing is learned.
+    """Play whole episodes and return their returns and lengths; nothing is learned.
 
     Args:
-        agent: who plays.
-        env: as for `train`; an environment that is passed in is closed at the end.
+        agent: the agent that plays.
+        env: as for `train`; an instance is closed at the end.
         episodes: how many, spread evenly over the environments so that short ones don't count more often.
-        seed: of the environments and of the policy's samples.
-        deterministic: play the most likely actions. The paper's numbers are of sampled ones.
-        envs: environments side by side.
-        video: where to write a film of the first episode (.mp4 or .gif); needs the extra `video`.
+        seed: for the environments and for the policy's samples.
+        deterministic: play the most likely actions. The paper's results are for sampled ones.
+        envs: vectorized environments to play in.
+        mode: how they are stepped, as `env.mode` of the config: "serial", "parallel" or "vector"; by default the
+            vector environment if the agent was trained in one, else "serial".
+        max_steps: decisions after which an episode counts as it is. Its environment plays no further ones, so a task
+            without an end is evaluated too; the result says how many episodes were cut off.
+        video: where to write a video of the first episode (.mp4 or .gif); needs the extra 'video'.
 
     Raises:
-        InputError: the environment's spaces are not the agent's.
+        InputError: an argument is out of range, or the environment's spaces are not the agent's.
     """
-    if episodes < 1:
-        raise InputError(f"episodes must be at least 1, got {episodes}.")
+    for name, value in (("episodes", episodes), ("envs", envs), ("max_steps", max_steps)):
+        if value < 1:
+            raise InputError(f"{name} must be at least 1, got {value}.")
     count = 1 if exists(env) else min(envs, episodes)
     kwargs = {"render_mode": "rgb_array"} if video and not exists(env) else None
     if isinstance(env, VectorEnv):
         count = env.num_envs
     settings = agent.config.env
-    mode: Literal["serial", "vector"] = "vector" if settings.mode == "vector" and not exists(env) else "serial"
+    if mode is None:
+        mode = "vector" if settings.mode == "vector" and not exists(env) else "serial"
     with open_environments(
         env,
         count,
@@ -94,11 +116,17 @@ def evaluate(
                 f"environment has {environments.spaces.observation_space} and {environments.spaces.action_space}."
             )
         film = Film(environments) if video else None
-        result = play(agent, environments, episodes, seed, deterministic=deterministic, film=film)
-    assert result is not None  # nobody stopped it
+        result = play(
+            agent, environments, episodes, seed, deterministic=deterministic, max_steps=max_steps, film=film
+        )
+    assert result is not None  # nothing stops it
     if film is not None and video is not None:
         film.write(Path(video))
     return result
+
+
+def _never() -> bool:
+    return False
 
 
 def play(
@@ -108,13 +136,18 @@ def play(
     seed: int,
     *,
     deterministic: bool = False,
-    film: "Film | None" = None,
-    stopped: Callable[[], bool] = lambda: False,
+    max_steps: int = MAX_STEPS,
+    film: Film | None = None,
+    stopped: Callable[[], bool] = _never,
 ) -> Evaluation | None:
-    """Episodes, spread evenly over environments that are seeded anew; None if it is stopped before all are played."""
+    """Play episodes, spread evenly over environments that are seeded first.
+
+    Returns:
+        The finished episodes and those that reached `max_steps`; None if `stopped` returned True before the end.
+    """
     count = environments.num_envs
     wanted = np.array([episodes // count + (i < episodes % count) for i in range(count)])
-    finished = np.zeros(count, int)
+    finished, cut_off = np.zeros(count, int), 0
     returns, lengths = np.zeros(count), np.zeros(count, int)
     result: list[tuple[float, int]] = []
     step, carry = environments.reset(seed=[seed]), initial_carry(agent.networks, count, jax.random.key(seed))
@@ -125,38 +158,21 @@ def play(
         ready = environments.ready
         if film is not None and finished[0] == 0 and ready[0]:
             film.take()
+        # Act: infer the latent state and sample an action, or take its mode (section 5, acting).
         before = carry
         carry = policy_step(
             agent.networks, step.observation, step.is_first, carry, dtype=dtype, deterministic=deterministic
         )
         carry = carry if ready.all() else keep_rows(ready, carry, before)
         step = environments.step(jax.device_get(carry.action))
+        # Count rewards and decisions; an episode that is not wanted any more does not count.
         new = environments.ready
         returns, lengths = returns + np.where(new, step.reward, 0), lengths + (new & ~step.is_first)
-        for index in np.flatnonzero(new & step.is_last):
+        endless = new & ~step.is_last & (lengths >= max_steps) & (finished < wanted)
+        for index in np.flatnonzero((new & step.is_last) | endless):
             if finished[index] < wanted[index]:
                 result.append((float(returns[index]), int(lengths[index])))
-            finished[index] += 1
+            finished[index] = wanted[index] if endless[index] else finished[index] + 1
             returns[index], lengths[index] = 0, 0
-    return Evaluation(tuple(r for r, _ in result), tuple(n for _, n in result))
-
-
-class Film:
-    """Frames of the first environment's first episode."""
-
-    def __init__(self, environments: AnyEnvironments):
-        try:
-            import imageio.v3 as iio
-        except ImportError as error:
-            raise InputError('A video needs imageio; install it with pip install "reverie[video]".') from error
-        self._iio, self._environments, self._frames = iio, environments, list[np.ndarray]()
-
-    def take(self) -> None:
-        self._frames.append(self._environments.render_frame(0))
-
-    def write(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        frames = np.stack(self._frames)
-        height, width = frames.shape[1] // 2 * 2, frames.shape[2] // 2 * 2  # H.264 wants even sides
-        options = {"loop": 0} if path.suffix == ".gif" else {"codec": "libx264", "macro_block_size": 2}
-        self._iio.imwrite(path, frames[:, :height, :width], fps=FPS, **options)
+        cut_off += int(endless.sum())
+    return Evaluation(tuple(r for r, _ in result), tuple(n for _, n in result), cut_off)

@@ -1,6 +1,7 @@
 """The run folder: what a run is of, and its checkpoints. May import: `agent` and below, `replay`, `storage`, `changes`.
 
 agent.json           format, spaces, config and the environment's name
+config.yaml          the config again, to start another run with: reverie train ENV --config config.yaml
 history.jsonl        when the settings of the run were changed, and how
 checkpoints/         see `reverie.storage.manifests`; counted by environment steps plus updates, which grows with either
     networks, learner    everything that an update changes
@@ -39,6 +40,7 @@ from reverie.storage import (
     copied,
     open_to_append,
     read_newest,
+    remove,
     write_arrays,
     write_text,
 )
@@ -96,7 +98,7 @@ class RunFolder:
         self._place = FixedFolder(self.path)
         try:
             if not file.exists():
-                write_text(file, self._description)
+                self._describe()
         except BaseException:
             self._lock.close()
             self._place.close()
@@ -214,8 +216,14 @@ class RunFolder:
             self.check()
             with open_to_append(self.path / "history.jsonl") as file:
                 file.write(history_row(self.changes, restored.progress if restored else {}).encode())
-            write_text(self.path / "agent.json", self._description)
+            self._describe()
         return restored
+
+    def _describe(self) -> None:
+        """Write what this is a run of."""
+        remove(self.path / ".config.yaml.unfinished")  # might be a link, which `to_file` would follow
+        self._config.to_file(self.path / "config.yaml")
+        write_text(self.path / "agent.json", self._description)
 
     def _read(self, state: LearnerState, replay: Replay, checkpoint: Checkpoint) -> Restored:
         where = f"checkpoint {checkpoint.count} of '{self.path}'"

@@ -1,8 +1,9 @@
-"""Metrics to where people look for them: JSON lines, and whatever else was asked for. docs/metrics.md lists them.
+"""Metrics, written as JSON lines and to the other loggers of the config. docs/metrics.md lists them.
 
-May import: `config`, `errors`, `results` (to read what is there), `storage`, `tensorboard`, `weights_and_biases`.
+May import: `config`, `errors`, `results` (to read existing metrics), `storage`, `tensorboard`, `weights_and_biases`.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from reverie.storage import open_to_append, row_as_json, write_text
 
 @runtime_checkable
 class Logger(Protocol):
-    """Takes rows of metrics; may raise whatever it likes."""
+    """Receives rows of metrics. It may raise anything: training continues without the row."""
 
     name: str
 
@@ -27,10 +28,10 @@ class Logger(Protocol):
 
 
 class JsonLines:
-    """Appends rows `{"step": …, name: number, …}` to `metrics.jsonl`.
+    """Appends rows `{"step": …, "time": …, name: number, …}` to `metrics.jsonl`; the time is in unix seconds.
 
-    Rows beyond `resume_step` are dropped first: they are of a run that was cut off after its last checkpoint and
-    will be written again.
+    Rows after `resume_step` are dropped first: an earlier process wrote them after its last checkpoint, and this one
+    will write them again.
     """
 
     name = "metrics.jsonl"
@@ -42,8 +43,8 @@ class JsonLines:
         self._file = open_to_append(path)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """One row; numbers that aren't finite become null, which JSON can say."""
-        self._file.write(row_as_json({"step": step, **values}).encode())
+        """Append a row; numbers that are not finite become null, as JSON has no others."""
+        self._file.write(row_as_json({"step": step, "time": round(time.time(), 3), **values}).encode())
 
     def flush(self) -> None:
         self._file.flush()
@@ -53,35 +54,37 @@ class JsonLines:
 
 
 class MetricsWriter:
-    """Passes rows on to loggers. One that fails is told of once, through `warn`; the others and the run go on."""
+    """Passes rows to loggers. When one fails, `warn` is called once; the other loggers and the run continue."""
 
     def __init__(self, loggers: Sequence[Logger], warn: Callable[[str], None]):
         self._loggers, self._warn = loggers, warn
         self._failing: set[str] = set()
-        self._recovered: set[str] = set()  # have taken a row since they failed
+        self._recovered: set[str] = set()  # accepted a row since they failed
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """One row."""
+        """Write a row."""
         for logger in self._loggers:
             if self._try(logger, partial(logger.write, step, values)):
                 self._recovered.add(logger.name)
 
     def flush(self) -> None:
-        """Bring to disk what was written: before a checkpoint, after which nothing is written twice."""
+        """Bring all rows to disk; needed before a checkpoint, after which they are not written again."""
         for logger in self._loggers:
             if self._try(logger, logger.flush) and logger.name in self._recovered:
                 self._failing.discard(logger.name)
 
     def close(self) -> None:
+        """Close all loggers."""
         for logger in self._loggers:
             self._try(logger, logger.close)
 
     def _try(self, logger: Logger, do: Callable[[], None]) -> bool:
+        """Whether the logger did it; warns at its first failure in a row."""
         try:
             do()
         except Exception as error:
             if logger.name not in self._failing:
-                self._warn(f"metrics can't be written to {logger.name} ({error}); training goes on.")
+                self._warn(f"metrics can't be written to {logger.name} ({error}); training continues.")
             self._failing.add(logger.name)
             self._recovered.discard(logger.name)
             return False
@@ -89,27 +92,28 @@ class MetricsWriter:
 
 
 def open_writer(folder: Path, config: Config, resume_step: int, warn: Callable[[str], None]) -> MetricsWriter:
-    """All loggers that a run asks for. JSON lines must be possible; another that can't begin is told and left out."""
-    continued = (folder / JsonLines.name).exists()
+    """Open the config's loggers. JSON lines are required; any other that can't start is left out with a warning."""
+    resumed = (folder / JsonLines.name).exists()
     loggers: list[Logger] = [JsonLines(folder, resume_step)]
     others: dict[str, Callable[[], Logger]] = {}
     if config.run.tensorboard:
         from reverie.training.tensorboard import TensorBoard
 
-        others[TensorBoard.name] = lambda: TensorBoard(folder / "tensorboard", resume_step if continued else None)
+        others[TensorBoard.name] = partial(TensorBoard, folder / "tensorboard", resume_step if resumed else None)
     if config.run.wandb:
         from reverie.training.weights_and_biases import WeightsAndBiases
 
-        others[WeightsAndBiases.name] = lambda: WeightsAndBiases(folder, config)
-    for name, make in others.items():
+        others[WeightsAndBiases.name] = partial(WeightsAndBiases, folder, config)
+    for name, open_logger in others.items():
         try:
-            loggers.append(make())
+            loggers.append(open_logger())
         except Exception as error:
-            warn(f"{name} can't be used ({error}); training goes on without.")
+            warn(f"{name} can't be used ({error}); training continues without it.")
     return MetricsWriter(loggers, warn)
 
 
 def _truncate(path: Path, step: int) -> None:
+    """Drop rows after a step, and damaged lines."""
     if not path.exists():
         return
     write_text(path, "".join(row_as_json(row) for row in read_metrics(path.parent) if row["step"] <= step))

@@ -1,84 +1,136 @@
-"""What a run measures on its way, to the terminal and to files.
+"""What a run measures, to the display and to the loggers.
 
-May import: `clock`, `display`, `evaluation`, `metrics`.
+May import: `clock`, `display`, `episodes`, `evaluation`, `metrics`.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
+from reverie.learner import UpdateOutput
 from reverie.training.clock import Clock
-from reverie.training.display import Display
+from reverie.training.display import Display, Status, counted, duration
+from reverie.training.episodes import Episode, Episodes
 from reverie.training.evaluation import Evaluation
 from reverie.training.metrics import MetricsWriter
 
+# All but what Gymnasium's wrappers put there for themselves.
+INFO = r"(?!episode/|episode$|TimeLimit\.truncated$|_).*"
+
 
 class Report:
-    """Collects the metrics of updates and writes their means at intervals.
+    """Collects metrics and writes a row of their means for each logging interval.
 
-    `clock` counts where the time goes; its shares are those since the last report.
+    Args:
+        display: shows each row.
+        writer: writes it; None for a run without a folder.
+        clock: measures where the time goes; its shares are those since the last row.
+        steps: environment steps of the whole run.
+        env_steps: environment steps so far.
+        updates: updates so far.
+        info: regular expression: which numbers of the infos of finished episodes become metrics.
     """
 
     def __init__(
-        self, display: Display, writer: MetricsWriter | None, clock: Clock, env_steps: int, updates: int
+        self,
+        display: Display,
+        writer: MetricsWriter | None,
+        clock: Clock,
+        steps: int,
+        env_steps: int,
+        updates: int,
+        info: str = INFO,
     ) -> None:
-        self._display, self._writer, self._clock = display, writer, clock
-        self._metrics: list[tuple[dict[str, jax.Array], jax.Array]] = []  # of all updates since the last report
+        self._display, self._writer, self._clock, self._steps = display, writer, clock, steps
+        self._updates: list[tuple[dict[str, jax.Array], jax.Array]] = []  # metrics and `finite`, since the last row
+        self._recorded: dict[str, list[float]] = defaultdict(list)  # likewise, from callbacks and infos
+        self._keep_info = re.compile(info)
         self._reported = (env_steps, updates)
+        self._paced = False  # whether the last row was of an interval with updates and without compiling
 
-    def add(self, metrics: dict[str, jax.Array], finite: jax.Array) -> None:
-        """An update's metrics, and whether it was made; the device may still be computing them."""
-        self._metrics.append((metrics, finite))
+    def update(self, output: UpdateOutput) -> None:
+        """Count an update's metrics in the next row; the device may still be computing them."""
+        self._updates.append((output.metrics, output.finite))
 
-    def episode(self, env_steps: int, value: float, length: int) -> None:
-        """An episode that ended."""
-        self.scalars(env_steps, {"episode/return": value, "episode/length": float(length)})
+    def record(self, name: str, value: float) -> None:
+        """Count a number in the next row, which has the mean of all that were recorded under its name."""
+        self._recorded[name].append(value)
+
+    def episode(self, env_steps: int, episode: Episode) -> None:
+        """Write the row of an episode that ended."""
+        row = {"episode/return": episode.total_reward, "episode/length": float(episode.length)}
+        self.scalars(env_steps, row)
+        for name, value in episode.info.items():
+            if self._keep_info.fullmatch(name):
+                self.record(f"episode/info/{name}", value)
 
     def scalars(self, env_steps: int, values: Mapping[str, float]) -> None:
-        """A row of its own, for the files alone."""
+        """Write a row to the loggers alone."""
         if self._writer is not None and values:
             self._writer.write(env_steps, values)
 
     def evaluation(self, env_steps: int, result: Evaluation) -> None:
-        """Episodes that were played beside training."""
+        """Write and show an evaluation."""
         row = {"return": result.mean, "return_std": result.std, "length": result.mean_length}
         row |= {"episodes": float(len(result.returns))}
         self.scalars(env_steps, {f"eval/{name}": value for name, value in row.items()})
         self._display.note(f"Evaluated at step {env_steps:,}: {result}")
 
     def flush(self) -> None:
-        """Bring to disk what was written: before a checkpoint, after which nothing is written twice."""
+        """Bring all rows to disk; needed before a checkpoint, after which they are not written again."""
         if self._writer is not None:
             self._writer.flush()
 
-    def write(
-        self, env_steps: int, updates: int, values: Mapping[str, float], returns: Sequence[float], *, last: bool = False
-    ) -> None:
-        """A row: means over the updates since the last one, without skipped ones, `values`, rates and shares of time.
+    def due(self, env_steps: int, updates: int) -> bool:
+        """Whether anything happened since the last row."""
+        return bool(self._updates or self._recorded) or self._reported != (env_steps, updates)
 
-        The update that the device is at belongs to the next row, so nobody waits for it, unless this is the `last` row,
-        which covers too short a time to speak of rates.
+    def row(
+        self, env_steps: int, updates: int, values: Mapping[str, float], *, last: bool = False
+    ) -> dict[str, float]:
+        """The next row: `values`, means over the updates since the last row, rates and shares of time.
+
+        Skipped updates are left out of the means. The update that the device is computing belongs to the next row, so
+        that nothing waits for it. The `last` row includes it, and has no rates, for it covers too short a time.
         """
-        if last and not self._metrics and self._reported == (env_steps, updates):
-            return
-        finished = len(self._metrics) if last else max(0, len(self._metrics) - 1)
-        with self._clock.measure("learn"):
-            fetched: list[tuple[dict[str, Any], Any]] = jax.device_get(self._metrics[:finished])
-        self._metrics = self._metrics[finished:]
-        counted = [metrics for metrics, finite in fetched if finite]
-        row = {name: float(np.mean([update[name] for update in counted])) for name in (counted[0] if counted else {})}
-        if fetched:
-            row["opt/skipped"] = float(len(fetched) - len(counted))
+        row = self._means(len(self._updates) if last else max(0, len(self._updates) - 1))
         row |= {"updates": float(updates), **values}
         if not last:
             row |= self._pace(env_steps, updates)
         self._reported = (env_steps, updates)
+        return row
+
+    def write(self, env_steps: int, row: Mapping[str, float], episodes: Episodes, missing: int = 0) -> None:
+        """Write and show a row, with the numbers that callbacks have recorded.
+
+        Args:
+            env_steps: environment steps so far.
+            row: of `row`.
+            episodes: those so far.
+            missing: records that replay still lacks before updates begin.
+        """
+        row = {**row, **{name: float(np.mean(numbers)) for name, numbers in self._recorded.items()}}
+        self._recorded.clear()
+        left = self._left(env_steps, row["rate/env_steps"], missing) if "rate/env_steps" in row else ""
         with self._clock.measure("log"):
             self.scalars(env_steps, row)
             self.flush()
-            self._display.update(env_steps, row, list(returns))
+            self._display.update(Status(env_steps, row, list(episodes.recent), episodes.running, left))
+
+    def _means(self, finished: int) -> dict[str, float]:
+        """Means over the first `finished` updates since the last row, which are then forgotten."""
+        with self._clock.measure("learn"):
+            fetched: list[tuple[dict[str, Any], Any]] = jax.device_get(self._updates[:finished])
+        self._updates = self._updates[finished:]
+        applied = [metrics for metrics, finite in fetched if finite]
+        row = {name: float(np.mean([update[name] for update in applied])) for name in (applied[0] if applied else {})}
+        if fetched:
+            row["opt/skipped"] = float(len(fetched) - len(applied))
+        return row
 
     def _pace(self, env_steps: int, updates: int) -> dict[str, float]:
         seconds = max(self._clock.elapsed, 1e-9)
@@ -88,3 +140,12 @@ class Report:
             "latency/act_ms": self._clock.milliseconds("act"),
         }
         return rates | {f"time/{part}": share for part, share in self._clock.shares().items()}
+
+    def _left(self, env_steps: int, rate: float, missing: int) -> str:
+        """How long the rest of the run will take; unknown until a whole interval had updates, which set the pace."""
+        if missing:
+            return f"waiting for {counted(missing, 'more record')}, then updates begin"
+        paced, self._paced = self._paced, True
+        if not paced or not rate:
+            return "measuring the pace"
+        return f"about {duration(max(0, self._steps - env_steps) / rate)} left"

@@ -1,7 +1,7 @@
 """Metrics for TensorBoard, without TensorFlow. May import: `storage`.
 
-Events are written at once: tensorboardX's own SummaryWriter hands them to a thread, which a full disk ends, and then
-waits for it for ever.
+Events are written directly. tensorboardX's SummaryWriter would pass them to a thread that dies when the disk is full,
+and then wait for it forever.
 """
 
 import contextlib
@@ -19,9 +19,9 @@ from reverie.storage import subfolder
 
 
 class TensorBoard:
-    """Events in the folder, in one file unless writing fails.
+    """Writes events to the folder, into one file unless writing fails.
 
-    What earlier files say of later steps than `resume_step` is hidden.
+    Events of earlier files that lie after `resume_step` are hidden.
     """
 
     name = "TensorBoard"
@@ -34,7 +34,7 @@ class TensorBoard:
             self._do(lambda events: events.write_event(_event(resume_step + 1, session_log=start)))
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """One row."""
+        """Write a row."""
         summary = Summary(value=[Summary.Value(tag=name, simple_value=value) for name, value in values.items()])
         self._do(lambda events: events.write_event(_event(step, summary=summary)))
 
@@ -45,7 +45,7 @@ class TensorBoard:
         self._do(lambda events: events.close())
 
     def _do(self, what: Callable[[EventsWriter], object]) -> None:
-        """With the file. After a failure it may end in half an event, and nobody reads on: a new one begins."""
+        """Use the current file. After a failure it may end in half an event, which stops readers: a new one begins."""
         if self._events is None:
             self._files += 1
             self._events = EventsWriter(str(self._folder / "events"), f".{os.getpid()}.{self._files}")

@@ -1,7 +1,7 @@
 """Metrics for Weights & Biases. May import: `config`, `errors`, `storage`.
 
-A run keeps its id in LOGDIR/wandb.json, so that continuing it continues the same one there. Without a network:
-WANDB_MODE=offline, and `wandb sync` later.
+LOGDIR/wandb.json holds the id of the run there, so that a resumed run resumes the same one. Without a network, set
+WANDB_MODE=offline and use `wandb sync` later.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from reverie.storage import as_json, read_document, write_text
 
 
 class WeightsAndBiases:
-    """Rows over `env_steps`, in the project that the config names."""
+    """Logs rows over `env_steps` to the project that the config names."""
 
     name = "Weights & Biases"
 
@@ -32,32 +32,32 @@ class WeightsAndBiases:
             settings=wandb.Settings(console="off", silent=True),
         )
         write_text(folder / "wandb.json", as_json({"project": project, "id": self._run.id}))
-        # Not their own count of rows, which may not go back where a run is continued from a checkpoint.
+        # Its own row counter can't go back to a checkpoint's step.
         self._run.define_metric("*", step_metric="env_steps")
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """One row."""
+        """Log a row."""
         self._run.log({**values, "env_steps": step})
 
     def flush(self) -> None:
-        """It sends what it has when it likes."""
+        """Weights & Biases decides when it sends rows."""
 
     def close(self) -> None:
         self._run.finish()
 
 
 def check_installed() -> None:
-    """Raises an InputError that says how to install it, if it isn't."""
+    """Raise an InputError that says how to install wandb, if it is missing."""
     try:
-        from wandb import init  # noqa: F401, a folder of this name would be a package too, but an empty one
+        from wandb import init  # noqa: F401, its own folder of runs, named wandb, can be imported as an empty package
     except ImportError as error:
         raise InputError(
-            "run.wandb asks for Weights & Biases, which is not installed: pip install 'reverie[wandb]'."
+            "run.wandb needs Weights & Biases, which is not installed; install it with: pip install 'reverie[wandb]'"
         ) from error
 
 
 def _known_id(file: Path) -> str | None:
-    """Of an earlier part of this run; None if there was none, or it can't be read."""
+    """The id that an earlier process of this run has left; None if there is none, or it can't be read."""
     try:
         return read_document(file)["id"].text()
     except (OSError, InputError):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from math import prod
+from types import MappingProxyType
 
 import equinox as eqx
 import jax
@@ -12,15 +13,17 @@ from reverie.distributions import Classes, ImageMean, Output, SymlogVector
 from reverie.nn import BlockLinear, Linear, RMSNorm, Trunk, TrunkLayer, UpsampleConv, map_frames
 from reverie.spaces import Continuous, Discrete, Feature, Image
 from reverie.world_model.canvas import HALVINGS, canvas_size, take
+from reverie.world_model.custom import DecoderFactory, KeyDecoder
 from reverie.world_model.encoder import CHANNELS
 from reverie.world_model.inputs import flat_size, image_features, vector_features
 
 
 class Decoder(eqx.Module):
-    """A network with one output for each observation that it predicts."""
+    """A network for all vectors, one for all images, and custom networks: one output per predicted observation."""
 
     vectors: "VectorDecoder | None"
     images: "ImageDecoder | None"
+    custom: dict[str, KeyDecoder]
     features: tuple[tuple[str, Feature], ...] = eqx.field(static=True)
 
     def __init__(
@@ -33,8 +36,15 @@ class Decoder(eqx.Module):
         units: int,
         depth: int,
         key: PRNGKeyArray,
+        custom: Mapping[str, DecoderFactory] = MappingProxyType({}),
     ):
+        widths = {"deter": deter, "stoch": stoch, "units": units, "depth": depth}
+        self.custom = {
+            name: make(features[name], **widths, key=jax.random.fold_in(key, i))
+            for i, (name, make) in enumerate(sorted(custom.items()))
+        }
         self.features = tuple(sorted(features.items()))
+        features = {name: feature for name, feature in features.items() if name not in custom}
         key_vectors, key_images = jax.random.split(key)
         vectors, images = vector_features(features), image_features(features)
         self.vectors = VectorDecoder(vectors, deter + stoch, units, key=key_vectors) if vectors else None
@@ -47,7 +57,7 @@ class Decoder(eqx.Module):
             outputs |= self.vectors(jnp.concatenate([stoch, deter.astype(stoch.dtype)], axis=-1))
         if self.images is not None:
             outputs |= self.images(deter, stoch)
-        return outputs
+        return outputs | {name: decoder(deter, stoch) for name, decoder in self.custom.items()}
 
 
 class VectorDecoder(eqx.Module):

@@ -1,6 +1,7 @@
 """The world model and its losses (section 3)."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import equinox as eqx
@@ -10,6 +11,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from reverie.distributions import Bernoulli, Categorical, Key, Output, TwoHot
 from reverie.spaces import Continuous, Discrete, Feature
+from reverie.world_model.custom import DecoderFactory, EncoderFactory
 from reverie.world_model.decoder import Decoder
 from reverie.world_model.encoder import Encoder
 from reverie.world_model.heads import ContinueHead, RewardHead
@@ -59,11 +61,13 @@ class WorldModel(eqx.Module):
         depth: int,
         unimix: float,
         key: PRNGKeyArray,
+        encoders: Mapping[str, EncoderFactory] = MappingProxyType({}),
+        decoders: Mapping[str, DecoderFactory] = MappingProxyType({}),
     ):
         keys = jax.random.split(key, 5)
         stoch = groups * classes
         self.actions = tuple(sorted(actions.items()))
-        self.encoder = Encoder(encoded, units=units, depth=depth, key=keys[0])
+        self.encoder = Encoder(encoded, units=units, depth=depth, key=keys[0], custom=encoders)
         self.rssm = RSSM(
             deter=deter,
             hidden=hidden,
@@ -75,7 +79,16 @@ class WorldModel(eqx.Module):
             unimix=unimix,
             key=keys[1],
         )
-        self.decoder = Decoder(decoded, deter=deter, stoch=stoch, blocks=blocks, units=units, depth=depth, key=keys[2])
+        self.decoder = Decoder(
+            decoded,
+            deter=deter,
+            stoch=stoch,
+            blocks=blocks,
+            units=units,
+            depth=depth,
+            key=keys[2],
+            custom=decoders,
+        )
         self.reward_head = RewardHead(deter + stoch, units, key=keys[3])
         self.continue_head = ContinueHead(deter + stoch, units, key=keys[4])
 

@@ -1,7 +1,7 @@
 """Suites of environments by their published names: "atari100k/pong", "dmc/walker_walk", "crafter".
 
-May import: `errors`. Each suite has one file beside this one, imported when one of its environments is made, and one
-extra in pyproject.toml. Its settings in the paper stand in `reverie.presets`.
+May import: `errors`. Each suite has one file in this package, imported when one of its environments is created, and one
+extra in pyproject.toml. The paper's settings for it are in `reverie.presets`.
 """
 
 import difflib
@@ -14,19 +14,19 @@ from reverie.errors import InputError
 
 
 class Suite(NamedTuple):
-    """A family of environments with settings in common."""
+    """A family of environments that share settings."""
 
     about: str
-    file: str  # here, with a function make(task, **kwargs)
+    file: str  # the module in this package, with a function make(task, **kwargs)
     kwargs: dict[str, Any]
-    needs: tuple[str, ...]  # modules
-    extra: str  # the one that installs them
+    needs: tuple[str, ...]  # modules that it imports
+    extra: str  # the extra that installs them
     example: str
-    jax: bool = False  # whether its environments are `JaxEnv`s, for the compiled program
+    jax: bool = False  # whether its environments are `JaxEnv`s, for compiled programs
 
 
 def _jax(about: str, name: str, task: str, *needs: str) -> Suite:
-    """One whose environments are written in JAX."""
+    """A suite of environments written in JAX."""
     return Suite(about, name, {}, needs or (name,), name, f"{name}/{task}", jax=True)
 
 
@@ -47,7 +47,9 @@ SUITES = {
         "atari",
         "atari100k/pong",
     ),
-    "bsuite": Suite("small experiments, each for one ability", "bsuite", {}, ("bsuite",), "bsuite", "bsuite/catch/0"),
+    "bsuite": Suite(
+        "small experiments, each testing one ability", "bsuite", {}, ("bsuite",), "bsuite", "bsuite/catch/0"
+    ),
     "crafter": Suite("open-world survival from pixels", "crafter", {}, ("crafter",), "crafter", "crafter"),
     "dmc": Suite(
         "DeepMind Control from joint positions and velocities",
@@ -61,7 +63,7 @@ SUITES = {
         "DeepMind Control from 64×64 pixels", "dmc", {"pixels": True}, ("dm_control",), "dmc", "dmc_vision/walker_walk"
     ),
     "memory_maze": Suite(
-        "mazes whose places must be remembered",
+        "mazes that require memory",
         "memory_maze",
         {},
         ("memory_maze", "gym", "dm_control"),
@@ -69,21 +71,23 @@ SUITES = {
         "memory_maze/9x9",
     ),
     "metaworld": Suite(
-        "manipulation by a robot's arm", "metaworld", {}, ("metaworld", "packaging"), "metaworld", "metaworld/reach-v3"
+        "manipulation with a robot arm", "metaworld", {}, ("metaworld", "packaging"), "metaworld", "metaworld/reach-v3"
     ),
     "minigrid": Suite(
         "grid worlds, partially observed", "minigrid", {}, ("minigrid",), "minigrid", "minigrid/DoorKey-5x5-v0"
     ),
     "openai_gym": Suite(
-        "whatever is registered with Gym", "openai_gym", {}, ("gym",), "openai-gym", "openai_gym/CartPole-v1"
+        "all environments registered with Gym", "openai_gym", {}, ("gym",), "openai-gym", "openai_gym/CartPole-v1"
     ),
     "popgym": Suite(
-        "small tasks that need memory", "popgym", {}, ("popgym",), "popgym", "popgym/RepeatPreviousEasy-v0"
+        "small tasks that require memory", "popgym", {}, ("popgym",), "popgym", "popgym/RepeatPreviousEasy-v0"
     ),
-    "procgen": Suite("games with ever new levels", "procgen", {}, ("envpool", "PyQt5"), "procgen", "procgen/coinrun"),
+    "procgen": Suite(
+        "games with procedurally generated levels", "procgen", {}, ("envpool", "PyQt5"), "procgen", "procgen/coinrun"
+    ),
     "craftax": _jax("Craftax and Craftax-Classic: Crafter's worlds in JAX", "craftax", "classic"),
     "gymnax": _jax("classic control, MinAtar and bsuite in JAX", "gymnax", "Breakout-MinAtar", "gymnax", "six"),
-    "brax": _jax("robots in JAX's physics", "brax", "ant"),
+    "brax": _jax("robots simulated in JAX", "brax", "ant"),
     "playground": _jax(
         "MuJoCo Playground: control and robots in JAX", "playground", "CartpoleBalance", "mujoco_playground"
     ),
@@ -92,18 +96,18 @@ SUITES = {
 
 
 def suite_of(name: str) -> str | None:
-    """The suite that an environment's name begins with, or None."""
+    """The suite whose prefix an environment's name has, or None."""
     prefix = name.partition("/")[0]
     return prefix if prefix in SUITES and (name != prefix or SUITES[prefix].example == prefix) else None
 
 
 def missing(suite: str) -> list[str]:
-    """Modules that the suite needs and that aren't installed."""
+    """Modules that the suite needs and that are not installed."""
     return [module for module in SUITES[suite].needs if find_spec(module) is None]
 
 
 def make(name: str, **kwargs: Any) -> Any:
-    """An environment of a suite: Gymnasium's, or a `JaxEnv` of one in JAX.
+    """Create an environment of a suite: a `gymnasium.Env`, or a `JaxEnv` for suites in JAX.
 
     Raises:
         ModuleNotFoundError: the suite's packages are not installed.
@@ -115,7 +119,7 @@ def make(name: str, **kwargs: Any) -> Any:
 
 
 def unknown(what: str, task: str, known: Iterable[str]) -> InputError:
-    """The error for a task that a suite lacks, with the names that are closest."""
+    """The error for a task that a suite does not have, with the closest names."""
     names = sorted(known)
     close = difflib.get_close_matches(task, names, n=2)
     hint = f" (did you mean {' or '.join(close)}?)" if close else ""

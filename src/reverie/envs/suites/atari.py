@@ -1,6 +1,6 @@
-"""Atari games as the paper sets them (section 5): repeated actions, the brighter of two frames, no-ops at the start.
+"""Atari games with the paper's preprocessing (section 5): action repeat, max over two frames, no-ops at the start.
 
-Extra `atari`: ale-py (GPL-2.0), which brings the games, and Pillow.
+Extra `atari`: ale-py (GPL-2.0), which includes the games, and Pillow.
 """
 
 from typing import Any
@@ -14,24 +14,24 @@ from PIL import Image
 from reverie.envs.suites import unknown
 
 REPEAT = 4  # frames per action
-POOLED = 2  # last frames whose maximum is seen: sprites flicker
-MAX_NOOPS = 30  # random frames before an episode begins
+POOLED = 2  # final frames to take the maximum of: sprites flicker
+MAX_NOOPS = 30  # the most no-ops before an episode starts
 MAX_FRAMES = 108_000  # half an hour
 
 
 class Atari(gym.Env[np.ndarray, Any]):
-    """One game; a step is a decision, four frames long. Rewards are the game's own score, not clipped.
+    """One game; a step is one decision of four frames. Rewards are the unclipped game score.
 
     Args:
-        game: a ROM's name, such as "pong" or "space_invaders".
+        game: the name of a ROM, such as "pong" or "space_invaders".
         size: of the image, (width, height).
-        gray: one channel instead of three.
-        sticky: probability that a frame repeats the action before instead.
-        minimal_actions: only those that the game uses, instead of all 18.
-        render_mode: "rgb_array" for frames as they are.
+        gray: observe one channel instead of three.
+        sticky: the probability that a frame repeats the previous action.
+        minimal_actions: only the actions that the game uses, instead of all 18.
+        render_mode: "rgb_array" for unprocessed frames.
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 15}  # noqa: RUF012, as Gymnasium has it
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 15}  # noqa: RUF012, Gymnasium's convention
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class Atari(gym.Env[np.ndarray, Any]):
         return self._ale.getScreenRGB() if self.render_mode == "rgb_array" else None
 
     def _load(self, seed: int) -> None:
-        """Anew, as the emulator takes seed and stickiness only then."""
+        """Recreate the emulator, the only way to set its seed and stickiness."""
         ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
         self._ale = ale_py.ALEInterface()
         self._ale.setInt("random_seed", seed)
@@ -108,5 +108,5 @@ def _rom(game: str) -> Any:
 
 
 def make(task: str, **kwargs: Any) -> Atari:
-    """A game by its ROM's name."""
+    """A game by the name of its ROM."""
     return Atari(task, **kwargs)

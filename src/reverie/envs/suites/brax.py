@@ -1,4 +1,4 @@
-"""Brax: robots in JAX's physics, in episodes of 1000 steps. Extra `brax`."""
+"""Brax: robots simulated in JAX, in episodes of 1000 steps. Extra `brax`."""
 
 from typing import Any
 
@@ -12,9 +12,9 @@ EPISODE = 1000  # steps
 
 
 def make(task: str) -> JaxEnv:
-    """A robot by its name, for instance "ant" or "halfcheetah"."""
+    """A robot by name, for example "ant" or "halfcheetah"."""
     try:
         env: Any = envs.get_environment(task)
     except KeyError as error:
-        raise InputError(f"Brax has no environment {task!r}; there are {', '.join(envs._envs)}.") from error
+        raise InputError(f"There is no Brax environment {task!r}; available: {', '.join(envs._envs)}.") from error
     return Physics(env, EPISODE)

@@ -1,4 +1,4 @@
-"""The Behaviour Suite: small experiments, each of which asks for one ability. Extra `bsuite`."""
+"""The Behaviour Suite: small experiments that each test one ability. Extra `bsuite`."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ from reverie.envs.suites import unknown
 
 
 def make(task: str, *, render_mode: str | None = None) -> FromDMEnv:
-    """An experiment's setting as EXPERIMENT/NUMBER, for instance "catch/0"; there is nothing to render.
+    """A setting of an experiment as EXPERIMENT/NUMBER, for example "catch/0"; rendering is not supported.
 
-    An experiment whose settings have no seed, such as memory_len, has one of its own and keeps it.
+    Experiments whose settings have no seed, such as memory_len, always use their built-in seed.
     """
     if task not in sweep.SETTINGS:
         raise unknown("bsuite id", task, sweep.SWEEP)

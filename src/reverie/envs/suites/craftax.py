@@ -1,4 +1,4 @@
-"""Craftax and Craftax-Classic, which are Crafter and more of it in JAX. Extra `craftax`."""
+"""Craftax and Craftax-Classic: Crafter, and an extension of it, in JAX. Extra `craftax`."""
 
 from types import ModuleType
 from typing import Any
@@ -21,14 +21,14 @@ TASKS = {
     "symbolic": "Craftax-Symbolic-v1",
     "pixels": "Craftax-Pixels-v1",
 }
-DRAWN = 16  # pixels of a block's side in films
+DRAWN = 16  # pixels per side of a block in films
 
 
 class Craftax(JaxEnv):
-    """A world; it is left after its largest number of steps, which is no terminal."""
+    """A world; reaching its maximum number of steps truncates the episode."""
 
     def __init__(self, name: str) -> None:
-        # Left to itself it would make a world for every step, in case that the episode has ended.
+        # With auto_reset, it would generate a world in every step, in case the episode has ended.
         self._env = make_craftax_env_from_name(name, auto_reset=False)
         self._params = self._env.default_params
         self._endless = self._params.replace(max_timesteps=np.iinfo(np.int32).max)
@@ -55,5 +55,5 @@ class Craftax(JaxEnv):
 def make(task: str) -> Craftax:
     """One of `TASKS`."""
     if task not in TASKS:
-        raise InputError(f"Craftax has no task {task!r}; there are {', '.join(TASKS)}.")
+        raise InputError(f"There is no Craftax task {task!r}; available: {', '.join(TASKS)}.")
     return Craftax(TASKS[task])

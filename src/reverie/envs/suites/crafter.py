@@ -1,4 +1,4 @@
-"""Crafter, with rewards (section 5). Extra `crafter`. The same seed gives other worlds in another process."""
+"""Crafter, with rewards (section 5). Extra `crafter`. Its worlds differ between processes even for the same seed."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ from reverie.errors import InputError
 
 
 class Crafter(gym.Env[np.ndarray, Any]):
-    """Survive and unlock achievements; an episode ends by death or, which is no terminal, after 10,000 steps."""
+    """Survive and unlock achievements; death terminates the episode, 10,000 steps truncate it."""
 
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 15}  # noqa: RUF012, as Gymnasium has it
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 15}  # noqa: RUF012, Gymnasium's convention
 
     def __init__(self, *, render_mode: str | None = None) -> None:
         self.render_mode = render_mode
@@ -38,7 +38,7 @@ class Crafter(gym.Env[np.ndarray, Any]):
 
 
 def make(task: str, **kwargs: Any) -> Crafter:
-    """The only task."""
+    """Crafter's only task."""
     if task:
-        raise InputError(f"Crafter has no tasks, got {task!r}: its name is crafter.")
+        raise InputError(f"Crafter has no tasks, got {task!r}: its name is 'crafter'.")
     return Crafter(**kwargs)

@@ -1,4 +1,4 @@
-"""DeepMind Control by DOMAIN_TASK (section 5), from numbers or from pixels. Extra `dmc`: dm-control and MuJoCo."""
+"""DeepMind Control (section 5), from proprioception or pixels. Extra `dmc`: dm-control and MuJoCo."""
 
 from typing import Any
 
@@ -14,16 +14,16 @@ drawing.choose_backend()  # read when dm_control is imported
 from dm_control import suite  # noqa: E402
 
 SIDE = 64  # pixels
-CAMERAS = {"quadruped": 2}  # others look through camera 0
+CAMERAS = {"quadruped": 2}  # the others use camera 0
 
 
 class DeepMindControl(FromDMEnv):
-    """A task of the suite; episodes end by its time limit, which is no terminal.
+    """A task of the suite; its time limit truncates episodes.
 
     Args:
-        domain: of `task`, such as "walker".
+        domain: of the task, such as "walker".
         task: such as "walk".
-        pixels: observe the picture, uint8 (64, 64, 3), instead of the task's numbers.
+        pixels: observe an image, uint8 (64, 64, 3), instead of numbers.
         fast_drawing: see `drawing.simplify`.
         render_mode: "rgb_array" for frames of 240 × 240.
     """
@@ -60,9 +60,9 @@ class DeepMindControl(FromDMEnv):
 
 
 def make(task: str, **kwargs: Any) -> DeepMindControl:
-    """A task as DOMAIN_TASK, for instance "walker_walk" or "ball_in_cup_catch"."""
+    """A task as DOMAIN_TASK, for example "walker_walk" or "ball_in_cup_catch"."""
     for domain, name in suite.ALL_TASKS:
         if f"{domain}_{name}" == task:
             return DeepMindControl(domain, name, **kwargs)
     tasks = ", ".join(f"{domain}_{name}" for domain, name in suite.BENCHMARKING)
-    raise InputError(f"DeepMind Control has no task {task!r}; there are {tasks}, and more.")
+    raise InputError(f"There is no DeepMind Control task {task!r}; available: {tasks}, and more.")

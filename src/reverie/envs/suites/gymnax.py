@@ -13,7 +13,7 @@ from reverie.errors import InputError
 
 
 class Gymnax(JaxEnv):
-    """An environment of gymnax, with its default parameters."""
+    """A gymnax environment with its default parameters."""
 
     def __init__(self, name: str) -> None:
         self._env, self._params = gymnax.make(name)
@@ -30,7 +30,7 @@ class Gymnax(JaxEnv):
 
 
 def _space(space: Any) -> gym.Space[Any]:
-    """Gymnax's booleans, as MinAtar's planes have them, are numbers here."""
+    """The Gymnasium space, with booleans, as in MinAtar's planes, as numbers."""
     found = gymnax_space_to_gym_space(space)
     if isinstance(found, gym.spaces.Box) and found.dtype == np.bool_:
         return gym.spaces.Box(0, 1, found.shape, np.float32)
@@ -38,7 +38,7 @@ def _space(space: Any) -> gym.Space[Any]:
 
 
 def make(task: str) -> Gymnax:
-    """An environment by its id, for instance "CartPole-v1" or "Breakout-MinAtar"."""
+    """An environment by its id, for example "CartPole-v1" or "Breakout-MinAtar"."""
     if task not in gymnax.registered_envs:
         close = difflib.get_close_matches(task, gymnax.registered_envs, n=2)
         hint = f" (did you mean {' or '.join(close)}?)" if close else ""

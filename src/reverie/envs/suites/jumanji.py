@@ -13,7 +13,7 @@ from reverie.errors import InputError
 
 
 class Jumanji(JaxEnv):
-    """A problem with its default generator. Its action mask is an observation like the others."""
+    """A problem with its default generator. The action mask is part of the observation."""
 
     def __init__(self, name: str) -> None:
         self._env: Any = jumanji.make(name)
@@ -27,21 +27,21 @@ class Jumanji(JaxEnv):
     def step(self, key: Any, state: Any, action: Any) -> Transition:
         state, shown = self._env.step(state, action)
         terminated = shown.last() & (shown.discount == 0).all()
-        reward = shown.reward.sum()  # of all, where there are several agents
+        reward = shown.reward.sum()  # over all agents, if there are several
         return Transition(
             state, _named(self.observation_space, shown.observation), reward, terminated, shown.last() & ~terminated
         )
 
 
 def _named(space: gym.Space[Any], observation: Any) -> Any:
-    """Jumanji's tuples with names as the dictionaries that the space says."""
+    """Jumanji's named tuples as dictionaries, in the structure of the space."""
     if not isinstance(space, gym.spaces.Dict):
         return observation
     return {name: _named(child, getattr(observation, name)) for name, child in space.spaces.items()}
 
 
 def _float_bounds(space: gym.Space[Any]) -> gym.Space[Any]:
-    """Truth values as numbers: a Box of booleans has no bounds that Gymnasium could compare."""
+    """The space with booleans as numbers: Gymnasium cannot compare the bounds of a boolean Box."""
     if isinstance(space, gym.spaces.Dict):
         return gym.spaces.Dict({name: _float_bounds(child) for name, child in space.spaces.items()})
     if isinstance(space, gym.spaces.Box) and space.dtype == np.bool_:
@@ -50,10 +50,10 @@ def _float_bounds(space: gym.Space[Any]) -> gym.Space[Any]:
 
 
 def make(task: str) -> Jumanji:
-    """A problem by its id, for instance "Game2048-v1"."""
+    """A problem by its id, for example "Game2048-v1"."""
     known = jumanji.registered_environments()
     if task not in known:
         close = difflib.get_close_matches(task, known, n=2)
         hint = f" (did you mean {' or '.join(close)}?)" if close else ""
-        raise InputError(f"Jumanji has no problem {task!r}{hint}.")
+        raise InputError(f"There is no Jumanji problem {task!r}{hint}.")
     return Jumanji(task)

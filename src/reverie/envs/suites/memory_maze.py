@@ -1,4 +1,4 @@
-"""Memory Maze: find objects in a maze, over and over. Extra `memory-maze`, with Gym, which the package imports."""
+"""Memory Maze: find objects in a maze repeatedly. Extra `memory-maze`, including Gym, which the package imports."""
 
 from functools import partial
 from typing import Any
@@ -7,7 +7,7 @@ from reverie.envs import drawing
 from reverie.envs.from_dm_env import FromDMEnv
 from reverie.envs.suites import unknown
 
-drawing.choose_backend()  # before the package, which chooses EGL wherever it is imported
+drawing.choose_backend()  # before the import of memory_maze, which would select EGL
 
 from memory_maze import tasks  # noqa: E402
 
@@ -20,9 +20,9 @@ SIZES = {
 
 
 def make(task: str, **kwargs: Any) -> FromDMEnv:
-    """A maze by its size, for instance "9x9"; its frames have a border in the colour of the object to find.
+    """A maze by its size, for example "9x9"; the border of its frames has the color of the object to find.
 
-    Episodes end by their time limit, which is no terminal.
+    The time limit truncates episodes.
     """
     if task not in SIZES:
         raise unknown("Memory Maze", task, SIZES)

@@ -1,4 +1,4 @@
-"""Meta-World's manipulation tasks from numbers, one at a time (MT1). Extra `metaworld`."""
+"""Meta-World manipulation tasks from proprioception, one at a time (MT1). Extra `metaworld`."""
 
 from typing import Any
 
@@ -15,18 +15,18 @@ CAMERA = "corner2"
 
 
 class MetaWorld(gym.Env[np.ndarray, np.ndarray]):
-    """A task; each episode has one of its 50 goals and lasts 500 steps, which is no terminal.
+    """A task; each episode has one of its 50 goals and is truncated after 500 steps.
 
-    The info's "success" is 1 in steps in which the goal is reached.
+    The info's "success" is 1 in steps that reach the goal.
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 80}  # noqa: RUF012, as Gymnasium has it
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 80}  # noqa: RUF012, Gymnasium's convention
 
     def __init__(self, task: str, *, render_mode: str | None = None) -> None:
         self._task, self.render_mode = task, render_mode
         self._load(seed=None)
         self.action_space = self._env.action_space
-        # Of the bounds that the package gives, those of a goal that is shown are wrong.
+        # The package's bounds are wrong for goals that are part of the observation.
         self.observation_space = gym.spaces.Box(-np.inf, np.inf, self._env.observation_space.shape, np.float32)
 
     def reset(
@@ -50,7 +50,7 @@ class MetaWorld(gym.Env[np.ndarray, np.ndarray]):
         self._env.close()
 
     def _load(self, seed: int | None) -> None:
-        """Anew, as the package takes a seed only then."""
+        """Recreate the task, the only way to seed it."""
         self._env = gym.make(
             "Meta-World/MT1",
             env_name=self._task,
@@ -63,7 +63,7 @@ class MetaWorld(gym.Env[np.ndarray, np.ndarray]):
 
 
 def make(task: str, **kwargs: Any) -> MetaWorld:
-    """A task by its name, for instance "reach-v3"."""
+    """A task by name, for example "reach-v3"."""
     known = sorted(metaworld.ALL_V3_ENVIRONMENTS)
     if task not in known:
         raise unknown("Meta-World task", task, known)

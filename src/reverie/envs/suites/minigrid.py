@@ -1,4 +1,4 @@
-"""MiniGrid without the mission's text, which is the same in most of its worlds. Extra `minigrid`."""
+"""MiniGrid without the mission text, which is constant in most of its worlds. Extra `minigrid`."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from reverie.envs.suites import unknown
 
 
 def make(task: str, **kwargs: Any) -> gym.Env[Any, Any]:
-    """A world by its id without "MiniGrid-", for instance "DoorKey-5x5-v0"."""
+    """A world by its id without "MiniGrid-", for example "DoorKey-5x5-v0"."""
     name = f"MiniGrid-{task}"
     if name not in gym.registry:
         known = [found.removeprefix("MiniGrid-") for found in gym.registry if found.startswith("MiniGrid-")]

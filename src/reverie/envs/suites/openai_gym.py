@@ -1,4 +1,4 @@
-"""Whatever is registered with Gym, the predecessor of Gymnasium. Extra `openai-gym`."""
+"""Environments registered with Gym, Gymnasium's predecessor. Extra `openai-gym`."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ from reverie.envs.suites import unknown
 
 
 def make(task: str, **kwargs: Any) -> FromOldGym:
-    """An environment by its id, for instance "CartPole-v1", or as "package:Name-v0"."""
+    """An environment by its id, for example "CartPole-v1", or as "package:Name-v0"."""
     try:
-        # Gym's checker stumbles over today's NumPy.
+        # Gym's checker fails with current versions of NumPy.
         return FromOldGym(gym.make(task, disable_env_checker=True, **kwargs))
     except gym.error.UnregisteredEnv as error:
-        raise unknown("environment of Gym", task, gym.envs.registry) from error
+        raise unknown("Gym environment", task, gym.envs.registry) from error

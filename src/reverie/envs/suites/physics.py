@@ -1,4 +1,4 @@
-"""What Brax and MuJoCo Playground have in common: a state that holds observation, reward and whether it is done.
+"""The common adapter for Brax and MuJoCo Playground, whose states hold observation, reward and done.
 
 May import: `functional`; JAX.
 """
@@ -15,7 +15,7 @@ from reverie.envs.functional import JaxEnv, Transition
 
 
 class Physics(JaxEnv):
-    """A robot, in episodes of so many steps; that they end there is no terminal. Actions are from -1 to 1."""
+    """A robot; episodes are truncated after `episode` steps. Actions range from -1 to 1."""
 
     def __init__(self, env: Any, episode: int) -> None:
         self._env, self._episode = env, episode
@@ -30,7 +30,7 @@ class Physics(JaxEnv):
     def step(self, key: Any, state: Any, action: Any) -> Transition:
         inner, steps = state
         inner = self._env.step(inner, action)
-        # Where a simulation explodes its own rules may not say so; such an episode is over.
+        # A diverged simulation may not report that it is done; its episode terminates here.
         exploded = ~jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves((inner.obs, inner.reward))]).all()
         observation, reward = jax.tree.map(
             lambda x: jnp.nan_to_num(x, nan=0, posinf=0, neginf=0), (inner.obs, inner.reward)

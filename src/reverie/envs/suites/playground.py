@@ -1,6 +1,6 @@
-"""MuJoCo Playground: DeepMind Control, walking and grasping robots in MuJoCo's JAX engine. Extra `playground`.
+"""MuJoCo Playground: DeepMind Control, locomotion and manipulation in MuJoCo's JAX engine. Extra `playground`.
 
-Robots from MuJoCo's menagerie are fetched from the network by Playground itself when they are first made.
+Playground downloads robots of the MuJoCo Menagerie when they are first created.
 """
 
 import difflib
@@ -14,12 +14,12 @@ from reverie.errors import InputError
 
 
 def make(task: str) -> JaxEnv:
-    """A task by its name, for instance "CartpoleBalance"."""
+    """A task by name, for example "CartpoleBalance"."""
     if task not in registry.ALL_ENVS:
         close = difflib.get_close_matches(task, registry.ALL_ENVS, n=2)
         hint = f" (did you mean {' or '.join(close)}?)" if close else ""
-        raise InputError(f"Playground has no task {task!r}{hint}.")
-    # Its other engine, Warp, wants a GPU of NVIDIA's.
+        raise InputError(f"There is no Playground task {task!r}{hint}.")
+    # Its other engine, Warp, requires an NVIDIA GPU.
     config: Any = registry.get_default_config(task)
     overrides = {"impl": "jax"} if "impl" in config else None
     env = registry.load(task, config, config_overrides=overrides)

@@ -1,4 +1,4 @@
-"""POPGym: small tasks that need memory. Extra `popgym`."""
+"""POPGym: small tasks that require memory. Extra `popgym`."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ PREFIX = "popgym-"
 
 
 def make(task: str, *, render_mode: str | None = None) -> gym.Env[Any, Any]:
-    """A task by its id without "popgym-", for instance "RepeatPreviousEasy-v0"; there is nothing to render."""
+    """A task by its id without "popgym-", for example "RepeatPreviousEasy-v0"; rendering is not supported."""
     if PREFIX + task not in gym.registry:
         known = [found.removeprefix(PREFIX) for found in gym.registry if found.startswith(PREFIX)]
         raise unknown("POPGym task", task, known)

@@ -1,7 +1,7 @@
-"""ProcGen's games, the hard levels, all of them, drawn in 96 × 96 (section 5).
+"""ProcGen games: all levels in the hard mode, rendered at 96 × 96 (section 5).
 
-Extra `procgen`: EnvPool (Apache-2.0), which has the games and plays them with today's NumPy, and Qt (LGPL-3.0), which
-draws them.
+Extra `procgen`: EnvPool (Apache-2.0), which includes the games and works with current versions of NumPy, and Qt
+(LGPL-3.0), which renders them.
 """
 
 import ctypes
@@ -14,7 +14,7 @@ import PyQt5
 
 from reverie.envs.suites import unknown
 
-for _part in ("Core", "Gui"):  # what the games are linked to, before they are imported: the system may have none
+for _part in ("Core", "Gui"):  # the games link to these; the system may lack them, so load PyQt5's first
     _library = Path(next(iter(PyQt5.__path__)), "Qt5", "lib", f"libQt5{_part}.so.5")
     ctypes.CDLL(str(_library), mode=ctypes.RTLD_GLOBAL)
 
@@ -22,18 +22,18 @@ import envpool  # noqa: E402
 from envpool.procgen.registration import procgen_game_config  # noqa: E402
 
 GAMES = [game for game, *_ in procgen_game_config]
-SIDE = 96  # pixels
+SIDE = 96  # pixels per side
 
 
 class ProcGen(gym.Env[np.ndarray, Any]):
-    """One game with a new level for each episode; running out of time is no terminal.
+    """One game with a new level in each episode; running out of time truncates it.
 
     Args:
         game: such as "coinrun".
-        render_mode: "rgb_array" for frames, which are the observations.
+        render_mode: "rgb_array" for frames, which equal the observations.
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 15}  # noqa: RUF012, as Gymnasium has it
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 15}  # noqa: RUF012, Gymnasium's convention
 
     def __init__(self, game: str, *, render_mode: str | None = None) -> None:
         self._game, self.render_mode = game, render_mode
@@ -62,7 +62,7 @@ class ProcGen(gym.Env[np.ndarray, Any]):
         self._pool.close()
 
     def _load(self, seed: int) -> None:
-        """A pool of one, which takes a seed only now."""
+        """Create a pool of one environment, the only way to seed it."""
         self._pool = envpool.make(
             f"{self._game.capitalize()}Hard-v0",
             env_type="gymnasium",
@@ -78,7 +78,7 @@ class ProcGen(gym.Env[np.ndarray, Any]):
 
 
 def make(task: str, **kwargs: Any) -> ProcGen:
-    """A game, for instance "coinrun"."""
+    """A game by name, for example "coinrun"."""
     if task not in GAMES:
         raise unknown("ProcGen game", task, GAMES)
     return ProcGen(task, **kwargs)

@@ -6,29 +6,18 @@ The textbook's form imagines first and then applies every network to all imagine
 from functools import partial
 
 import jax
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 
 from reverie.behaviour import Action, Critic, imagine
-from reverie.distributions import Bernoulli, TwoHot
+from reverie.distributions import Bernoulli
 from reverie.learner import Networks, Outlook, imagination_keys
 from reverie.tuned.cpu import layers
+from reverie.tuned.cpu.distributions import TwoHotColumns
 from reverie.tuned.cpu.rssm import LatentColumns, imagination_noise
 from reverie.tuned.cpu.rssm import imagine as imagine_columns
 from reverie.world_model import Latent
 
 _stop = jax.lax.stop_gradient
-
-
-class TwoHotColumns(TwoHot):
-    """`TwoHot` with one prediction per column."""
-
-    logits: Float[Array, "*steps bins n"]
-
-    def loss(self, *targets: Float[Array, "*steps n"]) -> Float[Array, "*steps n"]:
-        return layers.over_columns(lambda x, *y: TwoHot(x).loss(*y))(self.logits, *targets)
-
-    def prediction(self) -> Float[Array, "*steps n"]:
-        return layers.over_columns(lambda x: TwoHot(x).prediction())(self.logits)
 
 
 def look_ahead(

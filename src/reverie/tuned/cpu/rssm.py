@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray
 
-from reverie.distributions import Categorical
 from reverie.tuned.cpu import layers
-from reverie.tuned.recurrence import Affine, Apply, recurrence
+from reverie.tuned.cpu.distributions import draw, straight_through
+from reverie.tuned.cpu.recurrence import Affine, Apply, recurrence
 from reverie.world_model import RSSM, Latent
 
 
@@ -47,7 +47,7 @@ def imagine(
     """Compute `RSSM.imagine` without gradient, which imagined states never need."""
     deter = _sequence(rssm, state, action)
     logits = layers.linear(rssm.prior_out, layers.trunk(rssm.prior_trunk, deter))
-    sample = _draw(logits.reshape((rssm.groups, rssm.classes, -1)), rssm.unimix, uniform)
+    sample = draw(logits.reshape((rssm.groups, rssm.classes, -1)), rssm.unimix, uniform)
     return LatentColumns(deter, jax.nn.one_hot(sample, rssm.classes, axis=1, dtype=deter.dtype).reshape(logits.shape))
 
 
@@ -94,8 +94,7 @@ def observe(
         read, pre = jnp.split(apply("deter", deter), [units])
         logits = apply("logits", layers.finish(posterior_norm, pre + from_embedding))
         belief = logits.reshape(shape)
-        sample = _draw(belief, unimix, uniform)
-        drawn = layers.over_columns(lambda x, i: Categorical(x, unimix).straight_through(i))(belief, sample)
+        drawn = straight_through(belief, unimix, draw(belief, unimix, uniform))
         stoch = drawn.astype(deter.dtype).reshape(stoch.shape)
         return (deter, stoch, read), (deter, stoch, logits)
 
@@ -134,15 +133,6 @@ def _memory(gates: Float[Array, "blocks rows n"], deter: Float[Array, "deter n"]
     candidate = jnp.tanh(jax.nn.sigmoid(reset) * candidate)
     update = jax.nn.sigmoid(update - 1)
     return update * candidate + (1 - update) * deter.astype(gates.dtype)
-
-
-def _draw(
-    logits: Float[Array, "groups classes n"], unimix: float, uniform: Float[Array, "groups n"] | None
-) -> Int[Array, "groups n"]:
-    """Draw a class per group and column from uniform numbers; None takes the modes."""
-    if uniform is None:
-        return layers.over_columns(lambda x: Categorical(x, unimix).mode())(logits)
-    return layers.over_columns(lambda x, u: Categorical(x, unimix).pick(u))(logits, uniform)
 
 
 def _swap(x: Float[Array, "steps n groups"]) -> Float[Array, "steps groups n"]:

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from reverie.nn.deferred import Affine, recurrence
+from reverie.tuned.cpu.recurrence import Affine, recurrence
 
 STEPS, BLOCKS, WIDTH, N = 5, 2, 3, 4
 

@@ -1,0 +1,88 @@
+"""From arguments to a command that is ready to be called. May import: the commands of this room."""
+
+import difflib
+from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from typing import Any
+
+import tyro
+
+from reverie import __version__
+from reverie.cli.dashboard import Dashboard
+from reverie.cli.demo import Demo
+from reverie.cli.doctor import Doctor
+from reverie.cli.evaluate import Eval
+from reverie.cli.flags import MARKERS, REGISTRY, check
+from reverie.cli.inspect import Inspect
+from reverie.cli.plot import Plot
+from reverie.cli.report import Report
+from reverie.cli.resume import Resume
+from reverie.cli.suites import Suites
+from reverie.cli.train import Train
+from reverie.errors import InputError
+
+COMMANDS: dict[str, Any] = {
+    "train": Train,
+    "resume": Resume,
+    "eval": Eval,
+    "plot": Plot,
+    "report": Report,
+    "inspect": Inspect,
+    "dashboard": Dashboard,
+    "suites": Suites,
+    "demo": Demo,
+    "doctor": Doctor,
+}
+
+DESCRIPTION = """DreamerV3 for any Gymnasium environment.
+
+reverie COMMAND --help describes a command, reverie --version prints the version.
+
+Exit status: 0 done; 1 an error, or the newest state of a run is not on disk; 2 the command line is wrong; 75 a signal \
+such as SIGTERM ended a run, which is saved: repeat the command to resume it; 130 Ctrl-C.
+
+Compiled programs are cached, by default in ~/.cache/reverie; REVERIE_COMPILE_CACHE=0 turns the cache off."""
+
+
+def parse(arguments: Sequence[str]) -> Any:
+    """The command that the arguments describe; call it to run it.
+
+    Raises:
+        InputError: a value is not allowed.
+        SystemExit: after printing a help text, the version, or what is wrong with the arguments.
+    """
+    if arguments and arguments[0] in COMMANDS:
+        name, *rest = arguments
+        command = _filled_in(COMMANDS[name], f"reverie {name}", rest)
+        check(command)
+        return command
+    if "--version" in arguments:
+        print(f"reverie {__version__}")
+        raise SystemExit(0)
+    if arguments and not arguments[0].startswith("-"):
+        close = difflib.get_close_matches(arguments[0], COMMANDS, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else "."
+        raise InputError(f"There is no command {arguments[0]!r}{hint} The commands are {', '.join(COMMANDS)}.")
+    return tyro.extras.subcommand_cli_from_dict(
+        COMMANDS, prog="reverie", description=DESCRIPTION, args=arguments, config=MARKERS, registry=REGISTRY
+    )
+
+
+def _filled_in(kind: Any, prog: str, arguments: Sequence[str]) -> Any:
+    default = _defaults(kind, arguments) if kind is Train else tyro.MISSING_NONPROP
+    return tyro.cli(kind, prog=prog, default=default, args=arguments, config=MARKERS, registry=REGISTRY)
+
+
+def _defaults(kind: type[Train], arguments: Sequence[str]) -> Any:
+    """The command without flags, if the arguments name an environment and are right; else nothing.
+
+    Arguments that are wrong are reported when they are read again.
+    """
+    without_help = [one for one in arguments if one not in ("-h", "--help")]
+    try:
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+            given = tyro.cli(kind, args=without_help, config=MARKERS, registry=REGISTRY)
+    except (SystemExit, InputError):
+        return tyro.MISSING_NONPROP
+    return given.with_defaults()

@@ -1,0 +1,99 @@
+"""What a run is made of before its first step: config, environments, loop and folder, each checked.
+
+May import: everything below `training`, and of it `clock`, `compiled`, `folder`, `learning` and `loop`.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from gymnasium.vector import VectorEnv
+
+from reverie.config import Config
+from reverie.envs import AnyEnvironments, exists, open_environments
+from reverie.envs.compiled import CompiledEnvironments
+from reverie.envs.make import EnvLike, find_jax_env
+from reverie.envs.suites import suite_of
+from reverie.errors import InputError
+from reverie.presets import for_suite
+from reverie.training.clock import Clock
+from reverie.training.compiled import CompiledLoop
+from reverie.training.folder import holds_checkpoint
+from reverie.training.learning import LearningLoop
+from reverie.training.loop import Loop
+from reverie.training.weights_and_biases import check_installed
+
+Resume = Literal["auto", "must", "never"]
+
+
+def complete_config(env: EnvLike, config: Config | None, steps: int | None) -> Config:
+    """The config of a run in an environment: given or the default, with the number of steps and of environments."""
+    config = config or for_suite(suite_of(env) if isinstance(env, str) else None, Config())
+    if steps is not None:
+        config = replace(config, run=replace(config.run, steps=steps))
+    if isinstance(env, VectorEnv):
+        return replace(config, env=replace(config.env, envs=env.num_envs, mode="auto"))  # it steps them in its own way
+    if exists(env):
+        return replace(config, env=replace(config.env, envs=1))
+    return config
+
+
+def check_request(config: Config, logdir: Path | None, resume: Resume) -> None:
+    """Check what has nothing to do with the environment: the folder, and packages that the config needs.
+
+    Raises:
+        InputError: there is a run to resume or none, contrary to `resume`; or a folder or package is missing.
+    """
+    if config.replay.home == "disk" and logdir is None:
+        raise InputError("replay.home is 'disk', but there is no logdir to put the replay buffer in; pass one.")
+    found = logdir is not None and holds_checkpoint(logdir)
+    if resume == "must" and not found:
+        raise InputError(f"There is no run to resume in '{logdir}'; start one without --resume must.")
+    if resume == "never" and found:
+        raise InputError(f"'{logdir}' already holds a run; choose another logdir, or resume it without --resume never.")
+    if config.run.wandb:
+        check_installed()
+
+
+def make_environments(env: EnvLike, config: Config) -> AnyEnvironments | CompiledEnvironments:
+    """The run's environments: inside the compiled program if they are written in JAX, else stepped from Python."""
+    settings = config.env
+    jax_env = find_jax_env(env) if settings.mode in ("auto", "compiled") else None
+    if jax_env is None and settings.mode == "compiled":
+        raise InputError(f"env.mode is 'compiled', but {env!r} is not written in JAX; set env.mode to 'auto'.")
+    if jax_env is not None:
+        if settings.time_limit or settings.action_repeat > 1:
+            raise InputError(
+                "env.time_limit and env.action_repeat need environments that are stepped from Python: choose "
+                "--env.mode serial, or build them into the environment."
+            )
+        return CompiledEnvironments(jax_env, settings.envs, keys=settings.keys)
+    return open_environments(
+        env,
+        settings.envs,
+        seed=config.seed,
+        mode=settings.mode,
+        restarts=settings.restarts,
+        timeout=settings.timeout,
+        keys=settings.keys,
+        time_limit=settings.time_limit,
+        action_repeat=settings.action_repeat,
+    )
+
+
+def make_loop(
+    envs: AnyEnvironments | CompiledEnvironments, config: Config, clock: Clock, logdir: Path | None
+) -> LearningLoop[Any]:
+    """The loop for this kind of environments; `logdir` is for a replay buffer on disk."""
+    if isinstance(envs, CompiledEnvironments):
+        return CompiledLoop(envs, config, clock, logdir)
+    return Loop(envs, config, clock, logdir)
+
+
+def env_name(env: EnvLike) -> str | None:
+    """A name that makes the environment again, 'module:factory' for a function; None if there is none."""
+    if isinstance(env, str):
+        return env
+    module, name = getattr(env, "__module__", None), getattr(env, "__qualname__", None)
+    importable = module not in (None, "__main__") and name is not None and "<" not in name
+    return f"{module}:{name}" if importable else None
