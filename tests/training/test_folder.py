@@ -25,7 +25,7 @@ from reverie.storage import GuaranteeWarning, Part, Store, copied, read_rows
 from reverie.storage.manifests import _digest
 from reverie.training import folder
 from reverie.training.folder import Restored, RunFolder
-from reverie.training.loop import Pending
+from reverie.training.learning import Pending
 from reverie.training.metrics import JsonLines
 
 TEMPLATE = Experience(

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from reverie.distributions import Categorical
 from reverie.learner import Networks
 from reverie.nn import compute_cast
 from reverie.spaces import Discrete
@@ -93,7 +94,7 @@ def evaluate_carry(networks: Networks, carry: Carry, *, dtype: jnp.dtype) -> Eva
     networks = compute_cast(networks, dtype)
     policy = networks.actor(carry.latent.features)
     parts = {
-        name: {"probabilities": part.probs} if hasattr(part, "probs") else {"mean": part.mean, "std": part.std}
+        name: {"probabilities": part.probs} if isinstance(part, Categorical) else {"mean": part.mean, "std": part.std}
         for name, part in policy.parts.items()
     }
     value = networks.critic(carry.latent.features).prediction()
