@@ -175,6 +175,7 @@ def test_the_prefix_of_gymnasium_changes_nothing(run, monkeypatch, capsys):
         (["train", "CartPole-v1", "--size", "size2m"], "size1m"),
         (["train", "CartPole-v1", "--stepz", "4"], "run reverie train --help"),
         (["train", "CartPole-v1", "--config", "nowhere.yaml"], "'nowhere.yaml' cannot be read"),
+        (["eval", "runs/cartpole", "--checkpoint", "oldest"], "--checkpoint"),
         (["eval", "runs/cartpole", "--episodes", "0"], "--episodes must be at least 1, got 0"),
         (["dashboard", "--port", "65536"], "--port must be between 0 and 65535, got 65536"),
     ],
@@ -205,6 +206,8 @@ def test_wrong_usage_is_explained_in_a_sentence(capsys, arguments, sentence):
         (["train", "CartPole-v1", "--logdir", "runs/cartpole", *TINY, "--resume", "never"], "already holds a run"),
         (["train", "CartPole-v1", "--logdir", "runs/cartpole", *TINY, "--seed", "9"], "seed: 0 → 9"),
         (["eval", "runs/cartpole", "--env", "Pendulum-v1"], "The agent was trained for"),
+        (["eval", "runs/cartpole", "--checkpoint", "best"], "no best checkpoint"),
+        (["eval", "runs/cartpole", "--checkpoint", "7"], "no checkpoint of 7 environment steps"),
     ],
 )
 def test_errors_are_explained_in_a_sentence(run, monkeypatch, capsys, arguments, sentence):

@@ -16,6 +16,9 @@ class Eval:
 
     run: tyro.conf.Positional[Path]
     """The folder of a run or of a saved agent."""
+    checkpoint: Literal["newest", "best"] | int = "newest"
+    """The checkpoint of a run: the newest one, the best one by the evaluations during training, or the one of so many
+    environment steps."""
     episodes: Annotated[int, Bound(1)] = 20
     """Number of episodes to play."""
     env: str | None = None
@@ -43,7 +46,7 @@ class Eval:
         from reverie.training import evaluate
 
         use_cache()
-        agent = Agent.load(self.run)
+        agent = Agent.load(self.run, self.checkpoint)
         env = self.env or read_description(self.run / "agent.json")[2]
         if env is None:
             raise InputError(f"'{self.run}' does not record its environment; name one with --env.")
