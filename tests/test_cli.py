@@ -123,9 +123,10 @@ def test_plot_and_report_show_a_run(run):
 
 
 def test_inspect_and_suites_say_what_there_is(tmp_path):
-    shown = reverie("inspect", "CartPole-v1", "--size", "size12m", cwd=tmp_path).stdout
+    shown = reverie("inspect", "CartPole-v1", "--size", "size12m", "--replay.length", "128", cwd=tmp_path).stdout
     assert "vector: 4 numbers → vector trunk" in shown
     assert "deter 2048" in shown
+    assert "16 × 128 steps" in shown
     listed = reverie("suites", cwd=tmp_path).stdout
     assert "atari100k/pong" in listed
     assert "dmc_vision" in listed

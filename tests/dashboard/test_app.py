@@ -1,7 +1,8 @@
-"""What the dashboard answers - runs, metrics as they grow, films - and what it refuses."""
+"""The dashboard's routes: runs, growing metrics and films, and the requests that it refuses."""
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,7 @@ def test_a_folder_that_is_a_run_itself_lists_itself(trained):
 
 def test_metrics_are_read_line_by_line_as_they_grow(written):
     page, file = client(written), written / "a" / "metrics.jsonl"
-    assert metrics(page) == {"cursor": "", "lines": "", "more": False, "anew": False}  # not begun yet
+    assert metrics(page) == {"cursor": "", "lines": "", "more": False, "replaced": False}  # not begun yet
     file.write_text('{"step": 1}\n{"step": 2}\n{"st')
     first = metrics(page)
     assert rows(first) == [{"step": 1}, {"step": 2}]
@@ -63,7 +64,7 @@ def test_metrics_are_read_line_by_line_as_they_grow(written):
         more.write('ep": 3}\n')
     second = metrics(page, cursor=first["cursor"])
     assert rows(second) == [{"step": 3}]
-    assert not second["anew"]
+    assert not second["replaced"]
     assert rows(metrics(page, cursor=second["cursor"])) == []
 
 
@@ -75,12 +76,12 @@ def test_a_run_that_was_continued_is_read_anew(written):
     (written / "a" / "metrics.tmp").write_text('{"step": 1}\n{"step": 5}\n')
     (written / "a" / "metrics.tmp").replace(file)
     again = metrics(page, cursor=first["cursor"])
-    assert again["anew"]
+    assert again["replaced"]
     assert rows(again) == [{"step": 1}, {"step": 5}]
     file.write_text("")  # cut off, in its place
-    assert metrics(page, cursor=again["cursor"])["anew"]
+    assert metrics(page, cursor=again["cursor"])["replaced"]
     file.unlink()
-    assert metrics(page, cursor=again["cursor"]) == {"cursor": "", "lines": "", "more": False, "anew": True}
+    assert metrics(page, cursor=again["cursor"]) == {"cursor": "", "lines": "", "more": False, "replaced": True}
 
 
 def test_long_metrics_come_in_pieces(written, monkeypatch):
@@ -100,7 +101,7 @@ def test_long_metrics_come_in_pieces(written, monkeypatch):
 def test_a_cursor_of_another_file_reads_from_the_beginning(written, cursor):
     (written / "a" / "metrics.jsonl").write_text('{"step": 1}\n')
     tail = metrics(client(written), cursor=cursor)
-    assert tail["anew"]
+    assert tail["replaced"]
     assert rows(tail) == [{"step": 1}]
 
 
@@ -132,7 +133,7 @@ def test_an_answer_has_a_size_that_a_browser_takes(written, monkeypatch):
     query = [("run", "a"), ("cursor", "")] * 2
     first, second = client(written).get("/api/metrics", params=query).json()["runs"]
     assert first["lines"]
-    assert second == {"run": "a", "cursor": "", "lines": "", "more": True, "anew": False}
+    assert second == {"run": "a", "cursor": "", "lines": "", "more": True, "replaced": False}
 
 
 @pytest.mark.parametrize("run", ["..", "../..", "/etc", "a/../..", "a\0b", "nowhere", "", "~"])
@@ -187,6 +188,15 @@ def test_the_page_and_all_it_needs_are_served(written):
         assert answer.status_code == 404
         assert answer.json()["error"].startswith("There is nothing at")
     assert page.post("/api/runs").status_code == 405
+
+
+def test_every_documented_metric_has_a_title():
+    documented = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+    names = {name for name in re.findall(r"`([a-z_]+(?:/[a-z_]+)*)`(?=.*\|.*\|)", documented) if "/" in name}
+    titles = (STATIC / "metrics.js").read_text()
+    told = {name for name in names if not name.startswith(("time/", "loss/"))}
+    assert len(told) > 15
+    assert [name for name in sorted(told) if f'"{name}":' not in titles] == []
 
 
 def test_another_sites_name_for_this_machine_is_refused(written):

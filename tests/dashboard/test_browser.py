@@ -1,10 +1,12 @@
 """The page in a real browser, next to a training run in progress."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,7 @@ expect = sync_api.expect
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update", "--disable-sync"]
+SLOWNESS = 3  # of a busy machine, compared with the 2 s and 200 ms of an idle one
 PATIENCE = 240_000  # milliseconds: what is compiled the first time takes long on a busy machine
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
@@ -98,7 +101,7 @@ def test_curves_appear_and_grow_while_training_runs(page, address):
     page.goto(address)
     page.locator("summary", has_text="Replay buffer").click()
     chart = page.locator("article", has=page.get_by_text("Records in the replay buffer", exact=True)).locator(".chart")
-    chart.wait_for()
+    expect(chart).to_have_attribute("aria-label", re.compile("Records"), timeout=PATIENCE)  # it is drawn
     before = chart.get_attribute("aria-label")
     expect(chart).not_to_have_attribute("aria-label", before, timeout=PATIENCE)
     expect(chart).to_have_attribute(
@@ -231,3 +234,40 @@ def test_nothing_is_asked_of_the_network(page, address):
     page.locator(".card").first.wait_for()
     assert len(asked) > 5
     assert all(url.startswith((address, "data:")) for url in asked)
+
+
+@pytest.fixture(scope="module")
+def sixty(tmp_path_factory) -> Iterator[str]:
+    """The address of a dashboard that shows sixty runs: two environments, three settings, ten seeds."""
+    folder = tmp_path_factory.mktemp("sixty")
+    model = {"deter": 16, "groups": 4, "classes": 4}
+    names = [f"loss/{name}" for name in "abcdefghijklmnopqrst"]
+    for number in range(60):
+        run = folder / f"{number:02d}"
+        run.mkdir()
+        config = {"model": model | {"units": number // 10 % 3}, "run": {"steps": 100}, "seed": number % 10}
+        (run / "agent.json").write_text(json.dumps({"env": f"E{number // 30}", "config": config}))
+        rows = [{"step": step, "episode/return": number + step} | dict.fromkeys(names, step) for step in range(500)]
+        (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with command("dashboard", str(folder), "--port", "0", cwd=folder) as dashboard:
+        yield re.search(r"http://127\.0\.0\.1:\d+/", dashboard.stdout.readline())[0]
+
+
+def test_sixty_runs_are_drawn_at_once(page, sixty):
+    page.goto(sixty)
+    page.locator(".card").first.wait_for()
+    begun = time.monotonic()
+    page.get_by_role("button", name="All", exact=True).click()
+    returns = page.locator("article", has=page.get_by_text(re.compile("^Return of training episodes · E[01]$")))
+    expect(returns).to_have_count(2)  # environments don't share an axis
+    for env, card in enumerate(returns.all()):
+        expect(card.locator(".chart")).to_have_attribute("aria-label", re.compile(rf"(E{env}.*\(10 runs\).*){{3}}"))
+        expect(card.locator(".names > span")).to_have_count(3)  # a line for each group, not for each run
+    assert time.monotonic() - begun < 2 * SLOWNESS
+    page.locator("#middle").select_option("runs")
+    expect(returns.first.locator(".chart")).to_have_attribute("aria-label", re.compile("And 18 more"))
+    page.locator("summary", has_text="Losses").click()
+    smooth = "(s) => { const t = performance.now(); s.value = %s; s.dispatchEvent(new Event('input')); "
+    measure = smooth + "return performance.now() - t; }"
+    times = [page.locator("#smoothing").evaluate(measure % weight) for weight in (0.1, 0.5, 0.9)]
+    assert min(times) < 200 * SLOWNESS, times

@@ -1,4 +1,4 @@
-"""Whatever a request holds, the answer is never a failure of the dashboard."""
+"""No request makes the dashboard fail."""
 
 import asyncio
 import os

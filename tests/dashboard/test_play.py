@@ -6,9 +6,10 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from reverie.dashboard import play
+from reverie.dashboard import play, wire
 from reverie.dashboard.app import make_app
 from reverie.dashboard.play import Player
+from reverie.dreams import Dreamer
 
 HOME, PLAY = "http://127.0.0.1:8765", "ws://127.0.0.1:8765/play"
 
@@ -37,9 +38,19 @@ def test_a_run_is_opened_with_moments_to_begin_from(socket):
     assert opened["damaged"] == []
     assert opened["observations"] == {"image": {"kind": "image", "shape": [64, 64, 3]}}
     assert opened["actions"] == {"action": {"kind": "classes", "shape": [], "classes": 3, "counts": None}}
+    for moment in opened["moments"]:  # episodes of Catch have 8 records, so the excerpt has all of them
+        assert moment["whole"]
+        assert 0 <= moment["time"] < 8
+        assert moment["return"] in (-1, 0, 1)
     image = opened["moments"][0]["observation"]["image"]
     assert (image["height"], image["width"], image["channels"]) == (64, 64, 3)
     assert len(base64.b64decode(image["pixels"])) == 64 * 64 * 3
+
+
+def test_the_page_hears_of_damaged_checkpoints(trained):
+    dreamer = Dreamer.load(trained / "nested" / "pixels", moments=1)
+    dreamer.damaged = ("'\x1b' is damaged.",)
+    assert wire.opened("x", dreamer)["damaged"] == [r"'\x1b' is damaged."]
 
 
 def test_a_dream_is_steered_rewound_and_branched(socket):

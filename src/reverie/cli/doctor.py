@@ -148,7 +148,8 @@ def _cache() -> Finding:
 
     folder = use_cache()
     if folder is None:
-        return Finding("note", "compile cache", f"off, because {CACHE_SWITCH} is 0: every start compiles again")
+        why = f"{CACHE_SWITCH} is 0" if os.environ.get(CACHE_SWITCH) == "0" else "this user has no home folder"
+        return Finding("note", "compile cache", f"off, because {why}: every start compiles again")
     files = [path.stat().st_size for path in folder.glob("*") if path.is_file()]
     size = f"{len(files)} files, {in_units(sum(files))}" if files else "empty"
     existing = next(path for path in (folder, *folder.parents) if path.exists())

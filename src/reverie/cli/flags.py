@@ -95,7 +95,8 @@ def completed(command: Any) -> Any:
     _check(command)
     if not hasattr(command, "config"):
         return command
-    return replace(command, config=command.config.override(**overrides(command)))
+    given = {name: getattr(command, name) for name in SHORT if getattr(command, name, None) is not None}
+    return replace(command, config=command.config.override(**given))
 
 
 def _check(command: Any) -> None:
@@ -105,9 +106,3 @@ def _check(command: Any) -> None:
             converted(_setting(SHORT[name]), value, flag)
         elif value is not None and (bound := bound_of(hint)) and (problem := bound.problem(value)):
             raise InputError(f"{flag} must be {problem}, got {value}.")
-
-
-def overrides(command: Any) -> dict[str, Any]:
-    """The settings that a command's short flags give, by their short names."""
-    given = {name: getattr(command, name) for name in SHORT if hasattr(command, name)}
-    return {name: value for name, value in given.items() if value is not None}

@@ -9,6 +9,7 @@ from typing import Any
 import tyro
 
 from reverie import __version__
+from reverie.cli.configured import Configured
 from reverie.cli.dashboard import Dashboard
 from reverie.cli.demo import Demo
 from reverie.cli.doctor import Doctor
@@ -72,7 +73,7 @@ def _filled_in(kind: Any, prog: str, arguments: Sequence[str]) -> Any:
     return tyro.cli(kind, prog=prog, default=default, args=arguments, config=MARKERS, registry=CHECKED)
 
 
-def _defaults(kind: type[Train | Resume], arguments: Sequence[str]) -> Any:
+def _defaults(kind: type[Configured | Resume], arguments: Sequence[str]) -> Any:
     """The settings that the flags override, which depend on other arguments; nothing if the arguments are wrong, as
     they are read again and reported then."""
     without_help = [one for one in arguments if one not in ("-h", "--help")]

@@ -8,7 +8,11 @@ from typing import Any
 
 
 def texts_of(cls: Any) -> dict[str, str]:
-    """The text under each field, by the field's name. Python keeps them in the source only."""
+    """The text under each field, by the field's name, those of base classes first. Only the source code has them."""
+    return {name: text for one in reversed(cls.__mro__[:-1]) for name, text in _own_texts(one).items()}
+
+
+def _own_texts(cls: Any) -> dict[str, str]:
     definition = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
     assert isinstance(definition, ast.ClassDef)
     found = {}

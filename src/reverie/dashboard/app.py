@@ -87,7 +87,7 @@ def _tails(folder: Path, wanted: list[tuple[str, str]]) -> list[dict[str, Any]]:
     length = 0
     for run, cursor in wanted:
         if length > ENOUGH:
-            answers.append({"run": run, "cursor": cursor, "lines": "", "more": True, "anew": False})
+            answers.append({"run": run, "cursor": cursor, "lines": "", "more": True, "replaced": False})
             continue
         try:
             found = metrics.tail(runs.run_folder(folder, run), cursor)

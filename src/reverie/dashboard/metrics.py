@@ -27,11 +27,11 @@ class Tail:
     cursor: str  # for the next request
     lines: str
     more: bool  # whether there is more to read at once
-    anew: bool  # whether the file was replaced, so that what was read from it before no longer holds
+    replaced: bool  # whether the file was replaced, so that what was read from it before no longer holds
 
 
 def tail(run: Path, cursor: str) -> Tail:
-    """What a run's metrics.jsonl holds after a cursor; an empty cursor starts at the beginning.
+    """The part of a run's metrics.jsonl after a cursor; an empty cursor starts at the beginning.
 
     Raises:
         MalformedError: the cursor is not one that this function returned.
@@ -42,10 +42,10 @@ def tail(run: Path, cursor: str) -> Tail:
     path = inside(run, "metrics.jsonl")
     try:
         if not path.exists():
-            return Tail("", "", more=False, anew=bool(cursor))
+            return Tail("", "", more=False, replaced=bool(cursor))
         with open_to_read(path, LARGEST) as file:
             status = os.fstat(file.fileno())
-            anew, start = _position(cursor, status)
+            replaced, start = _position(cursor, status)
             file.seek(start)
             chunk = file.read(CHUNK)
     except OSError as error:
@@ -55,7 +55,7 @@ def tail(run: Path, cursor: str) -> Tail:
         raise InputError(f"'metrics.jsonl' holds no metrics: a line is longer than {CHUNK:,} bytes.")
     lines = chunk[:complete].decode("utf-8", errors="replace")
     more = status.st_size > start + len(chunk)
-    return Tail(f"{status.st_ino}:{start + complete}", lines, more, anew)
+    return Tail(f"{status.st_ino}:{start + complete}", lines, more, replaced)
 
 
 def newest_step(run: Path) -> int | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from reverie.dreams import Dream, Dreamer, State
+from reverie.dreams import Dream, Dreamer, Moment, State
 from reverie.results.text import printable
 from reverie.spaces import Continuous, Discrete, Feature, Image, Spaces
 
@@ -30,9 +30,20 @@ def opened(run: str, dreamer: Dreamer) -> dict[str, Any]:
         "observations": {name: _kind(feature) for name, feature in features.items()},
         "actions": {name: _kind(feature) | _bounds(spaces, name) for name, feature in spaces.action.items()},
         "moments": [
-            {"known": moment.known, "observation": observation(features, _at(moment.records.observation, moment.start))}
+            _moment(moment) | {"observation": observation(features, _at(moment.records.observation, moment.start))}
             for moment in dreamer.moments
         ],
+    }
+
+
+def _moment(moment: Moment) -> dict[str, Any]:
+    """A moment's place in its episode: the steps and the return before it, in the `whole` episode or the excerpt."""
+    records, start = moment.records, moment.start
+    return {
+        "known": moment.known,
+        "time": start,
+        "return": number(float(np.sum(records.reward[1 : start + 1]))),
+        "whole": bool(records.is_first[0]),
     }
 
 

@@ -4,15 +4,15 @@ May import: `experience`, `replay`, `spaces`, `storage`.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from reverie.experience import Experience
-from reverie.replay import Excerpt, excerpt, saved_counters
+from reverie.replay import Excerpt, SavedReplay, excerpt
 from reverie.spaces import Spaces
-from reverie.storage import Checkpoint, DamagedFileError
+from reverie.storage import Checkpoint, DamagedFileError, Document
 
 BEFORE, AFTER = 16, 128  # records observed before a dream starts, and records to compare it with
 LEAST = 8  # records that should follow a moment, if its episode has them
@@ -40,8 +40,9 @@ def draw_moments(checkpoint: Checkpoint, spaces: Spaces, count: int, seed: int) 
     where = f"checkpoint {checkpoint.count} of {checkpoint.folder.parent}"
     rng = np.random.default_rng(seed)
     try:
-        state = checkpoint.meta["replay"]
-        oldest, newest = saved_counters(state)
+        state = checkpoint.document["replay"]
+        saved = SavedReplay.read(state)
+        oldest, newest = saved.oldest, saved.received
         ends = np.cumsum(newest - oldest)
         if not ends[-1]:
             return []
@@ -61,7 +62,7 @@ def draw_moments(checkpoint: Checkpoint, spaces: Spaces, count: int, seed: int) 
     return moments
 
 
-def _read(checkpoint: Checkpoint, state: dict[str, Any], stream: int, time: int) -> Moment:
+def _read(checkpoint: Checkpoint, state: Document, stream: int, time: int) -> Moment:
     def read(part: str, stream: int, slots: slice) -> dict[str, np.ndarray]:
         return checkpoint.read_slices(f"replay.{part}", (stream, slots))
 

@@ -94,7 +94,7 @@ def frame_rate(render_fps: object) -> float:
 
 
 class _Ffmpeg:
-    """The encoder as a process of its own, fed through a pipe.
+    """Encodes in a separate process, fed through a pipe.
 
     imageio would fork this process, which runs JAX's threads, and might deadlock.
     """
@@ -106,7 +106,7 @@ class _Ffmpeg:
         self._messages: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115, closed by stop; a pipe could fill up
         read = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps:g}", "-i", "-"]
         command = [get_ffmpeg_exe(), "-v", "error", "-y", *read, *_options(path), f"file:{path}"]
-        group = 0 if os.name == "posix" else None  # of its own, so that Ctrl-C does not reach it
+        group = 0 if os.name == "posix" else None  # a new one, which Ctrl-C does not reach
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._messages, process_group=group
         )
@@ -164,7 +164,7 @@ class _Pillow:
 
 
 def _options(path: Path) -> list[str]:
-    """What ffmpeg is told about the output: colors for a GIF, H.264 with even sides for an MP4."""
+    """ffmpeg's options for the output: a palette per frame for a GIF, H.264 with even sides for an MP4."""
     if path.suffix == ".gif":
         # A palette for each frame.
         palette = "split[a][b];[a]palettegen=stats_mode=single:reserve_transparent=0[p];[b][p]paletteuse=new=1"

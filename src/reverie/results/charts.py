@@ -92,7 +92,7 @@ def _ticks(values: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _labels(ticks: np.ndarray) -> list[str]:
-    """What stands at the ticks: as many digits as tell them apart, and no more than fit."""
+    """The labels of ticks, in scientific notation where plain numbers would not fit."""
     if not len(ticks):
         return []
     size = float(np.abs(ticks).max())

@@ -11,7 +11,7 @@ from gymnasium.vector import VectorEnv
 
 from reverie.agent import Agent, initial_carry, keep_rows, policy_step
 from reverie.compiling import use_cache
-from reverie.envs import AnyEnvironments, exists, open_environments
+from reverie.envs import AnyEnvironments, exists, open_environments, settings_of
 from reverie.envs.make import EnvLike
 from reverie.errors import InputError
 from reverie.learner import compute_dtype
@@ -103,7 +103,11 @@ def evaluate(
         raise InputError(f"video_episodes must be between 1 and the {episodes} episodes, got {video_episodes}.")
     # The first environment is filmed, so it must play that many.
     count = 1 if exists(env) else min(envs, episodes if video is None else episodes // video_episodes)
-    kwargs = {"render_mode": "rgb_array"} if video is not None and not exists(env) else None
+    given = settings_of(agent.config.env)
+    if video is not None:
+        given["env_kwargs"]["render_mode"] = "rgb_array"
+    if exists(env):
+        given["env_kwargs"] = {}
     if isinstance(env, VectorEnv):
         count = env.num_envs
     settings = agent.config.env
@@ -114,12 +118,9 @@ def evaluate(
         count,
         mode=mode,
         seed=seed,
-        keys=settings.keys,
-        time_limit=settings.time_limit,
-        action_repeat=settings.action_repeat,
-        env_kwargs=kwargs,
+        **given,
     ) as environments:
-        if environments.spaces != agent.spaces:
+        if not agent.spaces.fits(environments.spaces):
             raise InputError(
                 f"The agent was trained for {agent.spaces.observation_space} and {agent.spaces.action_space}, but the "
                 f"environment has {environments.spaces.observation_space} and {environments.spaces.action_space}."

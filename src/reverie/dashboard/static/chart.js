@@ -4,7 +4,7 @@ import { distinct, el, save, short, speak, styled } from "./dom.js";
 
 const RIGHT = 8, TOP = 8, BOTTOM = 34;
 const NAMED = 12; // lines that the tooltip names
-const VALUES = 3; // lines whose newest values stand in the title
+const VALUES = 3; // lines whose newest values are shown next to the title
 
 const seen = new IntersectionObserver((entries) => entries.forEach(({ target, isIntersecting }) => target.chart.appear(isIntersecting)), { rootMargin: "200px" });
 const sized = new ResizeObserver((entries) => entries.forEach(({ target }) => target.chart.stale()));
@@ -74,9 +74,9 @@ export class Chart {
     const few = this.lines.length <= VALUES ? this.lines : [];
     this.last.replaceChildren(...few.map((line) => styled(el("span", {}, end(line)), { color: line.color })));
     if (!this.legend.hidden) this.legend.replaceChildren(...this.lines.slice(0, NAMED).map((line) => el("span", {}, styled(el("span", { class: "dot" }), { "--color": line.color }), line.name)));
-    const told = this.lines.slice(0, NAMED).map((line) => `${line.name}: ${end(line)} at ${short(line.x.at(-1))}`);
+    const words = this.lines.slice(0, NAMED).map((line) => `${line.name}: ${end(line)} at ${short(line.x.at(-1))}`);
     const more = this.lines.length > NAMED ? ` And ${this.lines.length - NAMED} more.` : "";
-    this.place.setAttribute("aria-label", `${this.title} over ${this.axis}. ${told.join("; ")}.${more} Arrow keys read values.`);
+    this.place.setAttribute("aria-label", `${this.title} over ${this.axis}. ${words.join("; ")}.${more} Arrow keys read values.`);
     this.point(this.at);
   }
 

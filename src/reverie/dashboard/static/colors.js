@@ -11,7 +11,7 @@ export function colorOf(number) {
   return `hsl(${turn.toFixed(1)} ${50 + 10 * (number % 4)}% ${light}%)`;
 }
 
-/** Gives each key the lowest number that no other has, and keeps it as long as the key is in use. */
+/** Assigns each key the lowest free number, for as long as the key is in use. */
 export class Numbers {
   constructor() {
     this.taken = new Map();

@@ -54,13 +54,13 @@ export class Controls {
     const value = el("b"), path = svg("path", {});
     const density = svg("svg", { class: "density", viewBox: "0 0 100 26", preserveAspectRatio: "none", "aria-hidden": "true" }, path);
     const input = el("input", { type: "range", min: -1, max: 1, step: 0.01, value: 0, "aria-label": `${name} ${entry}` });
-    const told = () => {
+    const update = () => {
       value.textContent = inUnits(Number(input.value));
       input.setAttribute("aria-valuetext", value.textContent);
     };
-    input.addEventListener("input", () => { this.set(name, entry, Number(input.value)); told(); });
-    told();
-    this.parts.push({ name, entry, input, path, told });
+    input.addEventListener("input", () => { this.set(name, entry, Number(input.value)); update(); });
+    update();
+    this.parts.push({ name, entry, input, path, update });
     const label = count(feature) > 1 ? `${name} ${entry}` : name;
     return el("div", { class: "slider" }, el("div", { class: "head" }, el("span", {}, label), value), density, input,
       el("div", { class: "ends" }, el("span", {}, short(low)), el("span", {}, short(high))));
@@ -108,12 +108,12 @@ export class Controls {
 
   /** Take over an action, so that a person can continue from it. */
   hold(action) {
-    for (const { name, entry, input, told } of this.parts) {
+    for (const { name, entry, input, update } of this.parts) {
       const value = [action[name]].flat(Infinity)[entry];
       this.set(name, entry, input ? Math.min(1, Math.max(-1, value)) : value);
       if (input) {
         input.value = value;
-        told();
+        update();
       }
     }
     this.mark();

@@ -1,4 +1,4 @@
-// What the shown runs have measured, and their films. Asks for what is new every few seconds.
+// The charts and films of the shown runs. Polls the dashboard for new metrics every few seconds.
 
 import { Chart } from "./chart.js";
 import { colorOf, Numbers } from "./colors.js";
@@ -7,10 +7,10 @@ import { byName, groupOf, GROUPS, inUnit, isCounted, isPerEnvironment, isShown, 
 import { interpolated, lineOf, lineOfGroup, Points } from "./points.js";
 import { RunList } from "./runs.js";
 
-const EVERY = 2000; // milliseconds between questions
+const EVERY = 2000; // milliseconds between polls
 const AT_ONCE = 60; // runs in a request
 const ADDRESS = 6000; // characters of a request
-const SETTLED = 10; // seconds after its last change for which a run is read once more
+const SETTLED = 10; // seconds without a change after which a run is not read again
 const SHARES = 12; // runs whose shares of time are shown
 const FILMS = 6; // runs whose films are shown
 const PARTS = { env: "environments", act: "acting", data: "data", learn: "learning", log: "logging", eval: "evaluation" };
@@ -21,22 +21,22 @@ export class Curves {
     this.listeners = [];
     this.numbers = new Numbers();
     this.charts = new Map();
-    this.list = new RunList(() => { this.draw(); this.ask(); });
+    this.list = new RunList(() => { this.draw(); this.poll(); });
     for (const id of ["smoothing", "middle", "axis", "log"]) $(id).addEventListener("input", () => this.draw());
     $("smoothing").addEventListener("input", ({ target }) => target.setAttribute("aria-valuetext", `${Math.round(100 * target.value)}%`));
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
     document.addEventListener("themechange", () => this.draw());
-    document.addEventListener("visibilitychange", () => document.hidden || this.ask());
+    document.addEventListener("visibilitychange", () => document.hidden || this.poll());
     this.sections = new Map(GROUPS.map((group) => [group.title, this.section(group)]));
-    this.ask();
+    this.poll();
   }
 
-  /** Called with the list whenever it was asked for. */
+  /** Call a listener with the list of runs after each poll. */
   onRuns(listener) {
     this.listeners.push(listener);
   }
 
-  async ask() {
+  async poll() {
     clearTimeout(this.timer);
     const turn = (this.turn = {});
     try {
@@ -49,12 +49,12 @@ export class Curves {
     } catch (error) {
       complain(error.message);
     }
-    if (this.turn !== turn) return; // another question was asked meanwhile
+    if (this.turn !== turn) return; // another poll has begun
     this.draw();
-    if (!document.hidden) this.timer = setTimeout(() => this.ask(), EVERY);
+    if (!document.hidden) this.timer = setTimeout(() => this.poll(), EVERY);
   }
 
-  /** Read what the shown runs wrote since they were read. One reading at a time: two would double points. */
+  /** Read new metrics of the shown runs. One reading at a time: two would double points. */
   async read() {
     this.reading = (this.reading ?? Promise.resolve()).catch(() => {}).then(async () => {
       const due = this.list.ticked.filter((run) => run.changed > run.read - SETTLED);
@@ -70,7 +70,7 @@ export class Curves {
       left = left.filter((run, i) => {
         const tail = answers[i];
         if (tail.problem) return void complain(`${run.name}: ${tail.problem}`);
-        if (tail.anew) forget(run);
+        if (tail.replaced) forget(run);
         run.cursor = tail.cursor;
         for (const line of tail.lines.split("\n")) add(run, line);
         if (!tail.more) for (const points of run.metrics.values()) points.flush();
@@ -110,7 +110,7 @@ export class Curves {
         const lines = series.map((one) => ({ ...one, runs: one.runs.filter(measured) })).filter((one) => one.runs.length);
         if (!lines.length) continue;
         present.add(group);
-        if (this.sections.get(group).open) wanted.set(JSON.stringify([name, env]), { name, group, lines, title: env === undefined ? titleOf(name) : `${titleOf(name)} · ${env}` });
+        if (this.sections.get(group).open) wanted.set(JSON.stringify([name, env]), { name, group, lines, title: env === undefined ? titleOf(name) : `${titleOf(name)} · ${env ?? "unknown environment"}` });
       }
     }
     for (const [key, chart] of this.charts) if (!wanted.has(key)) this.charts.delete(key), chart.remove();

@@ -49,14 +49,14 @@ function trimmed(x, digits) {
   return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
 }
 
-/** Numbers that stand at equal distances, with as many digits as tell them apart. */
+/** Labels of evenly spaced numbers, with enough digits to differ. */
 export function distinct(values) {
   if (values.length < 2) return values.map(short);
   const largest = Math.max(...values.map(Math.abs)), step = Math.abs(values[1] - values[0]);
   if (largest >= 1e15 || largest < 1e-4) return values.map((v) => (v === 0 ? "0" : v.toExponential(Math.min(15, Math.max(0, Math.ceil(Math.log10(largest / step)))))));
   const [unit, sign] = largest >= 1e9 ? [1e9, "G"] : largest >= 1e6 ? [1e6, "M"] : largest >= 1e4 ? [1e3, "k"] : [1, ""];
   const digits = Math.min(20, Math.max(0, -Math.floor(Math.log10(step / unit) + 1e-9)));
-  return values.map((v) => (v === 0 ? "0" : `${(v / unit).toFixed(digits)}${sign}`));
+  return values.map((v) => `${(v / unit).toFixed(digits)}${sign}`.replace(/^-?(0(\.0*)?)[A-Za-z]?$/, "0"));
 }
 
 /** Hand a file to the browser to save. */

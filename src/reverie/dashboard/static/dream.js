@@ -1,11 +1,11 @@
 // Playing a dream: the connection, the states reached so far, and how they are shown.
 
 import { Controls } from "./controls.js";
-import { $, el, paint, short, speak, svg } from "./dom.js";
-import { beside, drawTree } from "./tree.js";
+import { $, distinct, el, paint, short, speak, svg } from "./dom.js";
+import { neighbor, drawTree } from "./tree.js";
 
 const WINDOW = 60; // steps that the small curves show
-const MOST_ASKED = 8; // requests that wait in line
+const MOST_QUEUED = 8; // requests that wait in line
 const MOST = 24; // entries of observations that have a curve
 
 export class DreamView {
@@ -14,9 +14,9 @@ export class DreamView {
     this.playing = false;
     this.waiting = []; // resolvers of requests under way
     this.line = Promise.resolve(); // requests are met in order
-    this.asked = 0;
+    this.queued = 0;
     $("dream-open").addEventListener("click", () => this.open($("dream-run").value));
-    $("dream-run").addEventListener("change", () => this.open($("dream-run").value));
+    $("dream-run").addEventListener("change", () => this.preview());
     $("play").addEventListener("click", () => (this.playing ? this.pause() : this.start()));
     $("rewind").addEventListener("click", () => this.by(() => this.go(0)));
     $("back").addEventListener("click", () => this.by(() => this.back()));
@@ -30,7 +30,8 @@ export class DreamView {
 
   /** The runs that can be opened. */
   offer(runs) {
-    const key = JSON.stringify(runs.map((run) => [run.id, run.checkpoint !== null]));
+    this.runs = runs;
+    const key = JSON.stringify(runs.map((run) => [run.id, run.checkpoint !== null, run.films[0]]));
     if (key === this.offered) return;
     this.offered = key;
     const chosen = $("dream-run").value;
@@ -42,6 +43,22 @@ export class DreamView {
     const wanted = this.wanted ?? chosen;
     if (runs.some((run) => run.id === wanted)) $("dream-run").value = wanted;
     $("dream-open").disabled = !runs.some((run) => run.checkpoint !== null);
+    this.preview();
+  }
+
+  /** The newest film of the chosen run, while no dream is open. */
+  preview() {
+    const run = this.runs?.find(({ id }) => id === $("dream-run").value), open = !$("player").hidden && this.run?.run === run?.id;
+    const name = open ? undefined : run?.films.find((film) => film.endsWith(".mp4")) ?? run?.films[0];
+    $("preview").hidden = !name;
+    if (!name) return;
+    const source = `/film?${new URLSearchParams({ run: run.id, name })}`;
+    if (source === this.previewed) return;
+    this.previewed = source;
+    const label = `Newest open-loop prediction of ${run.name}`;
+    const film = name.endsWith(".mp4") ? el("video", { src: source, controls: true, loop: true, playsinline: true, "aria-label": label }) : el("img", { src: source, alt: label });
+    film.muted = true;
+    $("preview").replaceChildren(film, el("figcaption", { class: "hint" }, `${label}: what was recorded, what the model predicted without seeing it, and the error.`));
   }
 
   // Talking to the dashboard: one request at a time, answered in order.
@@ -79,11 +96,11 @@ export class DreamView {
     $("dream-status").textContent = text;
   }
 
-  /** Do something that may fail, after what was asked before; an error shows as a sentence. */
+  /** Do something that may fail, after earlier requests; an error shows as a sentence. */
   by(action) {
-    if (this.asked >= MOST_ASKED) return Promise.resolve(false); // keys repeat faster than a slow model dreams
-    this.asked += 1;
-    this.line = this.line.then(() => this.attempt(action)).finally(() => (this.asked -= 1));
+    if (this.queued >= MOST_QUEUED) return Promise.resolve(false); // keys repeat faster than a slow model dreams
+    this.queued += 1;
+    this.line = this.line.then(() => this.attempt(action)).finally(() => (this.queued -= 1));
     return this.line;
   }
 
@@ -122,6 +139,7 @@ export class DreamView {
       this.drawStage();
       await this.beginNow(0);
       $("player").hidden = false;
+      this.preview();
       this.show();
       this.status(this.about());
     });
@@ -222,14 +240,14 @@ export class DreamView {
     if (event.key === " " && !pressed) this.playing ? this.pause() : this.start();
     else if (event.key === "ArrowLeft" && !arrows) this.by(() => this.back());
     else if (event.key === "ArrowRight" && !arrows) this.by(() => this.forward());
-    else if ((event.key === "ArrowUp" || event.key === "ArrowDown") && !arrows) this.beside(event.key === "ArrowUp" ? -1 : 1);
+    else if ((event.key === "ArrowUp" || event.key === "ArrowDown") && !arrows) this.neighbor(event.key === "ArrowUp" ? -1 : 1);
     else if (event.key === "Home" && !arrows) this.by(() => this.go(0));
     else done = /^[1-9]$/.test(event.key) && this.controls.press(Number(event.key));
     if (done) event.preventDefault();
   }
 
-  beside(direction) {
-    const other = beside(this.states, this.current.now, direction);
+  neighbor(direction) {
+    const other = neighbor(this.states, this.current.now, direction);
     if (other !== undefined) this.by(() => this.go(other));
   }
 
@@ -278,14 +296,15 @@ export class DreamView {
 
   drawMoments() {
     const picture = Object.keys(this.run.observations).find((name) => this.run.observations[name].kind === "image");
-    $("moments").replaceChildren(...this.run.moments.map(({ known, observation }, i) => {
-      const words = `${known} recorded ${known === 1 ? "step" : "steps"} after it`;
+    $("moments").replaceChildren(...this.run.moments.map(({ known, time, whole, return: sum, observation }, i) => {
+      const step = whole ? `step ${time}` : `step ${time}+`, sums = `${whole ? "return" : `last ${time} rewards`} ${short(sum)}`, at = `${step}, ${sums}`;
+      const words = `${at}; ${known} recorded ${known === 1 ? "step" : "steps"} after it`;
       const button = el("button", { type: "button", "aria-pressed": "false", "aria-label": `Moment ${i + 1}, ${words}`, title: words, onclick: () => this.begin(i) });
-      if (!picture) button.append(el("span", { class: "words" }, `Moment ${i + 1}`, el("br"), el("small", {}, words)));
+      if (!picture) button.append(el("span", { class: "words" }, `Moment ${i + 1}`, el("small", {}, at), el("small", {}, `${known} more recorded`)));
       else {
         const canvas = el("canvas");
         paint(canvas, observation[picture]);
-        button.append(canvas);
+        button.append(canvas, el("small", {}, step), el("small", {}, whole ? sums : ""));
       }
       return button;
     }));
@@ -357,7 +376,10 @@ export class DreamView {
 function curve(title, read) {
   const value = el("b"), dreamed = svg("path", { class: "dreamed-line" }), real = svg("path", { class: "real-line" });
   const picture = svg("svg", { viewBox: "0 0 100 70", preserveAspectRatio: "none", "aria-hidden": "true" }, real, dreamed);
-  const root = el("figure", { class: "vector" }, el("h3", {}, title, value), picture);
+  const zero = svg("path", { class: "zero" });
+  picture.prepend(zero);
+  const top = el("span", { class: "end" }), bottom = el("span", { class: "end" }), first = el("span"), last = el("span");
+  const root = el("figure", { class: "vector" }, el("h3", {}, title, value), el("div", { class: "axes" }, el("div", { class: "up" }, top, bottom), picture), el("div", { class: "across" }, first, last));
   const show = (way) => {
     const seen = way.slice(-WINDOW), ours = seen.map(read), theirs = seen.map((at) => (at.truth && title !== "Value" ? realOf(at, read, title) : null));
     const all = [...ours, ...theirs].filter((v) => v !== null && v !== undefined);
@@ -368,6 +390,10 @@ function curve(title, read) {
     const path = (list) => list.map((v, i) => (v === null || v === undefined ? "" : `${i && list[i - 1] !== null ? "L" : "M"}${x(i).toFixed(2)} ${y(v).toFixed(2)}`)).join("");
     dreamed.setAttribute("d", path(ours) + (ours.length === 1 ? "h1" : ""));
     real.setAttribute("d", path(theirs));
+    zero.setAttribute("d", low < 0 && high > 0 ? `M0 ${y(0)}H100` : "");
+    [bottom.textContent, top.textContent] = short(low) === short(high) ? distinct([low, high]) : [short(low), short(high)];
+    first.textContent = `step ${seen[0].time}`;
+    last.textContent = seen.length > 12 ? String(seen[seen.length - 1].time) : String(seen[0].time + 12);
     value.textContent = near(ours[ours.length - 1]);
   };
   return { root, show };

@@ -18,6 +18,7 @@ export const GROUPS = [
 ];
 
 const TITLES = {
+  __proto__: null, // names come from files, and could be those of an object's own methods
   "episode/return": "Return of training episodes", "episode/length": "Episode length", episodes: "Episodes", updates: "Updates",
   "eval/return": "Return of evaluation episodes", "eval/return_std": "Standard deviation of evaluation returns",
   "eval/length": "Length of evaluation episodes", "eval/episodes": "Evaluation episodes",
@@ -33,6 +34,7 @@ const TITLES = {
   rew: "Imagined reward", con: "Imagined continuation", weight: "Weight of imagined steps",
 };
 const LOSSES = {
+  __proto__: null,
   con: "continuation", dyn: "dynamics", rep: "representation", rew: "reward", policy: "policy", value: "value", repval: "value on replay",
 };
 const GIB = 2 ** 30;
@@ -44,6 +46,8 @@ const ONLY_WHEN_NOT_ZERO = new Set(["env/restarts", "opt/skipped"]);
 export function titleOf(name) {
   if (name in TITLES) return TITLES[name];
   const [room, rest] = name.split(/\/(.*)/);
+  if (name.startsWith("loss/observation/")) return `Loss: observation ${rest.slice(12)}`;
+  if (name.startsWith("episode/info/")) return `At the end of an episode: ${rest.slice(5)}`;
   if (room === "loss") return `Loss: ${LOSSES[rest] ?? rest}`;
   if (room === "ent") return `Policy entropy: ${rest}`;
   if (room === "rand") return `Policy randomness: ${rest}`;

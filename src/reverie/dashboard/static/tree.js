@@ -46,7 +46,7 @@ export function drawTree(place, states, now, way, go) {
 }
 
 /** The state at the same time in the next or previous lane. */
-export function beside(states, now, direction) {
+export function neighbor(states, now, direction) {
   const { lane } = lanes(states), time = states.get(now).time;
   const same = [...states].filter(([, state]) => state.time === time).map(([number]) => number);
   same.sort((a, b) => lane.get(a) - lane.get(b));
