@@ -1,4 +1,4 @@
-"""The page in a real browser, beside a training that really runs."""
+"""The page in a real browser, next to a training run in progress."""
 
 import os
 import re
@@ -30,7 +30,7 @@ TRAIN += "--run.log-every 0.2 --run.checkpoint-every 1 --steps 50000"
 
 @contextmanager
 def command(*arguments: str, cwd: Path, stdout: int = subprocess.PIPE) -> Iterator[subprocess.Popen]:
-    """`reverie …` until the end of the block."""
+    """Run `reverie …` until the end of the block."""
     source = str(Path(__file__).parents[2] / "src")
     process = subprocess.Popen(
         [sys.executable, "-m", "reverie", *arguments],
@@ -48,7 +48,7 @@ def command(*arguments: str, cwd: Path, stdout: int = subprocess.PIPE) -> Iterat
 
 @pytest.fixture(scope="module")
 def address(trained, tmp_path_factory) -> Iterator[str]:
-    """Of a dashboard that shows a run which ended, and one that trains from pixels beside it."""
+    """The address of a dashboard that shows a finished run and one that trains from pixels."""
     folder = tmp_path_factory.mktemp("browser")
     shutil.copytree(trained, folder / "runs")
     (folder / "secret").write_text("secret")
@@ -96,7 +96,8 @@ def frame(page) -> str:
 
 def test_curves_appear_and_grow_while_training_runs(page, address):
     page.goto(address)
-    chart = page.locator("article", has=page.get_by_text("Records in replay", exact=True)).locator(".chart")
+    page.locator("summary", has_text="Replay buffer").click()
+    chart = page.locator("article", has=page.get_by_text("Records in the replay buffer", exact=True)).locator(".chart")
     chart.wait_for()
     before = chart.get_attribute("aria-label")
     expect(chart).not_to_have_attribute("aria-label", before, timeout=PATIENCE)
@@ -111,7 +112,7 @@ def test_curves_appear_and_grow_while_training_runs(page, address):
     chart.wait_for()
     chart.focus()
     page.keyboard.press("ArrowRight")
-    expect(page.locator("#spoken")).to_have_text(re.compile("^step .*live"))
+    expect(page.locator("#spoken")).to_have_text(re.compile("^environment steps .*live"))
 
 
 def test_a_dream_is_steered_through_ten_actions(page, address):
@@ -123,7 +124,7 @@ def test_a_dream_is_steered_through_ten_actions(page, address):
         seen.add(frame(page))
     assert len(seen) == 11
     spoken = page.locator("#spoken").text_content()
-    assert re.fullmatch(r"Step 10: reward .*, value .*, goes on with \d+%", spoken)
+    assert re.fullmatch(r"Step 10: reward .*, value .*, continues with \d+%", spoken)
 
 
 def test_the_keyboard_rewinds_and_branches(page, address):
@@ -154,9 +155,9 @@ def test_the_policy_drives_and_reality_is_followed(page, address):
     page.get_by_role("button", name="Play", exact=True).click()
     expect(steps).to_have_text(re.compile(r"step (\d\d+|[5-9])"), timeout=PATIENCE)
     page.get_by_role("button", name="Pause").click()
-    page.get_by_role("button", name="To the beginning").click()
+    page.get_by_role("button", name="To the start").click()
     expect(steps).to_have_text("step 0")
-    page.get_by_label("As it really was").check()
+    page.get_by_label("The recording").check()
     page.get_by_role("button", name="Play", exact=True).click()
     expect(page.locator(".real figcaption span")).to_have_text("the episode ended", timeout=PATIENCE)
     expect(page.get_by_role("button", name="Play", exact=True)).to_be_disabled()
@@ -181,6 +182,46 @@ def test_files_outside_are_refused_and_so_are_foreign_pages(page, browser, addre
     code = page.evaluate(connect, address.replace("http", "ws") + "play")
     assert code == 1006  # the handshake itself was refused
     assert not page.evaluate("(to) => fetch(to).then(() => true, () => false)", f"{address}api/runs")
+
+
+STATES = {"live": "live", "nested/pixels": "finished"}
+
+
+def test_runs_are_searched_ticked_and_compared(page, address):
+    page.goto(address)
+    for name, state in STATES.items():
+        item = page.locator(".run", has=page.get_by_role("checkbox", name=name, exact=True))
+        expect(item.locator(".state")).to_have_text(state)
+    page.get_by_role("button", name="None").click()
+    expect(page.locator("#count")).to_have_text("0 of 2 shown")
+    page.get_by_role("searchbox").fill("catch FINISHED")
+    expect(page.locator(".run")).to_have_count(1)
+    page.get_by_role("button", name="All", exact=True).click()
+    expect(page.locator("#count")).to_have_text("1 of 2 shown, 1 found")
+    page.get_by_role("searchbox").fill("")
+    page.get_by_role("button", name="All", exact=True).click()
+    page.locator("#differences summary").click()
+    expect(page.locator("#differences thead")).to_contain_text("run.train_ratio")
+    expect(page.locator("#differences tbody tr")).to_have_count(2)
+
+
+def test_charts_are_saved_and_read_in_other_units(page, address):
+    page.goto(address)
+    card = page.locator("article", has=page.get_by_text("Return of training episodes", exact=True))
+    card.wait_for()
+    with page.expect_download() as numbers:
+        card.get_by_role("button", name="as CSV").click()
+    assert Path(numbers.value.path()).read_text().startswith("series,environment steps,value,low,high\n")
+    with page.expect_download() as picture:
+        card.get_by_role("button", name="as PNG").click()
+    assert Path(picture.value.path()).read_bytes().startswith(b"\x89PNG")
+    page.locator("#axis").select_option("updates")
+    expect(card.locator(".chart")).to_have_attribute("aria-label", re.compile("over updates"))
+    page.locator("#log").check()
+    card.locator(".chart").hover()
+    box = page.locator(".tip:visible").bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= page.viewport_size["width"]
 
 
 def test_nothing_is_asked_of_the_network(page, address):

@@ -18,7 +18,7 @@ from reverie.agent import Agent
 from reverie.config import Config, EnvConfig, ModelConfig, OptimizerConfig, ReplayConfig
 from reverie.errors import InputError
 from reverie.experience import Experience
-from reverie.learner import Latents, Learner, LearnerState
+from reverie.learner import Learner, LearnerState, StoredLatents
 from reverie.replay import Replay, Rows
 from reverie.spaces import Spaces
 from reverie.storage import GuaranteeWarning, Part, Store, copied, read_rows
@@ -125,7 +125,7 @@ def progress(steps: int, envs: int = 2) -> dict:
     }
 
 
-LATENTS = Latents(np.zeros((3, 3, 4), np.float32), np.zeros((3, 3, 2), np.uint8))
+LATENTS = StoredLatents(np.zeros((3, 3, 4), np.float32), np.zeros((3, 3, 2), np.uint8))
 LOOP = {
     "pending": Pending(Rows(np.zeros(3, np.int64), np.zeros(3, np.int64)), LATENTS, np.array(True)),
     "now": {"reward": np.zeros(2, np.float32)},

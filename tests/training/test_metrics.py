@@ -24,7 +24,7 @@ TINY = Config(
     env=EnvConfig(envs=2),
     run=RunConfig(steps=50, train_ratio=2, log_every=0, tensorboard=False),
 )
-ELSEWHERE = {"memory/device_bytes"}  # written only where there is an accelerator
+ELSEWHERE = {"memory/device_bytes", "episode/info/NAME"}  # only on accelerators, and of environments with such infos
 
 
 def documented() -> list[str]:
@@ -35,7 +35,7 @@ def documented() -> list[str]:
 
 
 def matches(name: str, metric: str) -> bool:
-    pattern = re.escape(name).replace("KEY", ".+").replace("HORIZON", "(1|2|4|8|16|32)")
+    pattern = re.escape(name).replace("KEY", ".+").replace("NAME", ".+").replace("HORIZON", "(1|2|4|8|16|32)")
     return re.fullmatch(pattern, metric) is not None
 
 

@@ -32,8 +32,15 @@ class Seen(gym.Env):
     instances: list["Seen"]
 
     def __init__(self):
-        self.seeds, self.actions = [], []
+        self.seeds, self.actions, self.closed = [], [], False
         Seen.instances.append(self)
+
+    def close(self):
+        self.closed = True
+
+    def is_evaluated(self) -> bool:
+        """Whether it is not one of training's two, which are opened first. Those that are only checked are closed."""
+        return opened().index(self) >= 2
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
@@ -50,6 +57,10 @@ class Seen(gym.Env):
         return self.np_random.uniform(-1, 1, 2).astype(np.float32)
 
 
+def opened() -> list[Seen]:
+    return [env for env in Seen.instances if not env.closed]
+
+
 def checksum(tree) -> str:
     return hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree))).hexdigest()
 
@@ -59,6 +70,7 @@ def trace(config, folder):
     Seen.instances = []
     trainer = Trainer(Seen, config, logdir=folder, quiet=True)
     trainer.run()
+    Seen.instances = opened()
     trainer.close()
     state = jax.tree.map(lambda x: jax.random.key_data(x) if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) else x,
                          (trainer.loop.state, trainer.loop._now))  # fmt: skip
@@ -100,7 +112,7 @@ class FailsLater(Seen):
     """The instances made by evaluation fail, and so do their replacements."""
 
     def step(self, action):
-        if Seen.instances.index(self) >= 2:
+        if self.is_evaluated():
             raise OSError("the simulator is gone")
         return super().step(action)
 
@@ -127,7 +139,7 @@ def test_an_interrupted_evaluation_is_given_up(tmp_path):
     step = Seen.step
 
     def interrupting(self, action):
-        if Seen.instances.index(self) >= 2:
+        if self.is_evaluated():
             signal.raise_signal(signal.SIGINT)
         return step(self, action)
 

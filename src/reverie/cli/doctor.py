@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from reverie import __version__
-from reverie.cli.failures import explained
+from reverie.cli.messages import explained
 from reverie.errors import ReverieError
 
 PACKAGES = ("jax", "jaxlib", "equinox", "optax", "numpy", "gymnasium", "safetensors")

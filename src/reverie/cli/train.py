@@ -1,12 +1,12 @@
 """`reverie train`. May import: everything below `cli`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from reverie.cli.flags import overrides
 from reverie.config import Config, Size
 from reverie.config.file import read_settings
 from reverie.envs.suites import suite_of
@@ -48,20 +48,21 @@ class Train:
     wandb: str | None = None
     config: Annotated[Config, tyro.conf.arg(name="")] = field(default_factory=Config)
 
-    def with_defaults(self) -> "Train":
-        """This command without flags, and with the settings that its flags override."""
-        config = for_suite(suite_of(self.env), Config())
-        if self.config_file is not None:
-            config = config.override(**read_settings(self.config_file))
-        if self.size is not None:
-            config = config.override(size=self.size)
-        return Train(self.env, config=config)
+    @classmethod
+    def with_defaults(cls, given: Mapping[str, Any]) -> "Train":
+        """The command without flags: the settings that the flags override, given its arguments by name."""
+        config = for_suite(suite_of(given["env"]), Config())
+        if given["config_file"] is not None:
+            config = config.override(**read_settings(given["config_file"]))
+        if given["size"] is not None:
+            config = config.override(size=given["size"])
+        return cls(given["env"], config=config)
 
     def __call__(self) -> None:
         from reverie.training import train
 
         env = self.env.removeprefix("gym/")
-        train(env, self.config.override(**overrides(self)), logdir=self.logdir or _folder(env), resume=self.resume)
+        train(env, self.config, logdir=self.logdir or _folder(env), resume=self.resume)
 
 
 def _folder(env: str) -> Path:

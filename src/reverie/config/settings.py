@@ -45,6 +45,9 @@ class ModelConfig:
     """Custom decoders of single observations, as pairs KEY=NAME; see reverie.register_decoder."""
     compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of the networks' computations. auto: float32 on CPUs, bfloat16 on accelerators."""
+    forms: Literal["auto", "textbook"] = "auto"
+    """How updates are computed. auto: as is fastest on the device. textbook: as the equations are written, to try out
+    changes of the algorithm."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,9 @@ class EnvConfig:
     process, in lockstep; for slow environments. async: in worker processes that do not wait for each other; runs are
     not reproducible. vector: by a single gymnasium VectorEnv. compiled: inside the compiled program, for environments
     written in JAX. auto: compiled where possible, else serial."""
+    info: str = r"(?!episode/|TimeLimit\.truncated$|_).*"
+    """Regular expression: which numbers and booleans in the info of finished episodes become metrics. The default is
+    all but those that Gymnasium's wrappers add for themselves."""
     time_limit: Annotated[int, Bound(0)] = 0
     """Environment steps after which an episode is truncated. 0: only the environment's own limit."""
     action_repeat: Annotated[int, Bound(1)] = 1

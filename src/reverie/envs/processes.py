@@ -66,7 +66,7 @@ class InProcesses:
         _open.add(self)
         try:
             self._launch(0, seeds[0], probed)
-            self.spaces, self.render_mode = self._created(0)
+            self.spaces, self.render_mode, self.render_fps = self._created(0)
             for index in range(1, len(makers)):
                 self._launch(index, seeds[index])
             self._rows = SharedRows(self.spaces, len(makers))
@@ -215,7 +215,7 @@ def _serve(index: int, seed: int, make: Any, check: Any, pipe: Connection) -> No
         if check is not None:
             probe(check.fn)
         env: Guarded = make.fn(seed)
-        pipe.send((1, (env.spaces, env.render_mode), None))
+        pipe.send((1, (env.spaces, env.render_mode, env.metadata.get("render_fps")), None))
         _answer(index, env, pipe)
     except EOFError:  # the parent is gone
         pass

@@ -40,7 +40,6 @@ from reverie.storage import (
     copied,
     open_to_append,
     read_newest,
-    remove,
     write_arrays,
     write_text,
 )
@@ -221,8 +220,7 @@ class RunFolder:
 
     def _describe(self) -> None:
         """Write what this is a run of."""
-        remove(self.path / ".config.yaml.unfinished")  # might be a link, which `to_file` would follow
-        self._config.to_file(self.path / "config.yaml")
+        write_text(self.path / "config.yaml", self._config.to_yaml())
         write_text(self.path / "agent.json", self._description)
 
     def _read(self, state: LearnerState, replay: Replay, checkpoint: Checkpoint) -> Restored:

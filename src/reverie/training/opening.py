@@ -3,6 +3,7 @@
 May import: everything below `training`, and of it `clock`, `compiled`, `folder`, `learning` and `loop`.
 """
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -26,11 +27,13 @@ from reverie.training.weights_and_biases import check_installed
 Resume = Literal["auto", "must", "never"]
 
 
-def complete_config(env: EnvLike, config: Config | None, steps: int | None) -> Config:
-    """The config of a run in an environment: given or the default, with the number of steps and of environments."""
+def complete_config(env: EnvLike, config: Config | None, steps: int | None, seed: int | None) -> Config:
+    """The config of a run in an environment: given or the default, with steps, seed and number of environments."""
     config = config or for_suite(suite_of(env) if isinstance(env, str) else None, Config())
     if steps is not None:
         config = replace(config, run=replace(config.run, steps=steps))
+    if seed is not None:
+        config = replace(config, seed=seed)
     if isinstance(env, VectorEnv):
         return replace(config, env=replace(config.env, envs=env.num_envs, mode="auto"))  # it steps them in its own way
     if exists(env):
@@ -39,10 +42,11 @@ def complete_config(env: EnvLike, config: Config | None, steps: int | None) -> C
 
 
 def check_request(config: Config, logdir: Path | None, resume: Resume) -> None:
-    """Check what has nothing to do with the environment: the folder, and packages that the config needs.
+    """Check what needs no environment: the folder, and what the config says of metrics.
 
     Raises:
-        InputError: there is a run to resume or none, contrary to `resume`; or a folder or package is missing.
+        InputError: there is a run to resume or none, contrary to `resume`; a folder or package is missing; or a
+            pattern is no regular expression.
     """
     if config.replay.home == "disk" and logdir is None:
         raise InputError("replay.home is 'disk', but there is no logdir to put the replay buffer in; pass one.")
@@ -51,6 +55,10 @@ def check_request(config: Config, logdir: Path | None, resume: Resume) -> None:
         raise InputError(f"There is no run to resume in '{logdir}'; start one without --resume must.")
     if resume == "never" and found:
         raise InputError(f"'{logdir}' already holds a run; choose another logdir, or resume it without --resume never.")
+    try:
+        re.compile(config.env.info)
+    except re.error as error:
+        raise InputError(f"env.info must be a regular expression, got {config.env.info!r}: {error}") from error
     if config.run.wandb:
         check_installed()
 

@@ -18,9 +18,6 @@ from reverie.training.episodes import Episode, Episodes
 from reverie.training.evaluation import Evaluation
 from reverie.training.metrics import MetricsWriter
 
-# All but what Gymnasium's wrappers put there for themselves.
-INFO = r"(?!episode/|episode$|TimeLimit\.truncated$|_).*"
-
 
 class Report:
     """Collects metrics and writes a row of their means for each logging interval.
@@ -43,7 +40,7 @@ class Report:
         steps: int,
         env_steps: int,
         updates: int,
-        info: str = INFO,
+        info: str,
     ) -> None:
         self._display, self._writer, self._clock, self._steps = display, writer, clock, steps
         self._updates: list[tuple[dict[str, jax.Array], jax.Array]] = []  # metrics and `finite`, since the last row

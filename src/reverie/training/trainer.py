@@ -38,6 +38,7 @@ def train(
     config: Config | None = None,
     *,
     steps: int | None = None,
+    seed: int | None = None,
     logdir: str | Path | None = None,
     resume: Resume = "auto",
     quiet: bool = False,
@@ -57,6 +58,7 @@ def train(
         config: all settings of the run. The default has the paper's settings with the smallest model; for an
             environment of a suite, also the suite's train ratio, number of environments and steps.
         steps: environment steps, instead of `config.run.steps`.
+        seed: instead of `config.seed`.
         logdir: the run's folder, for checkpoints and metrics; None writes nothing.
         resume: 'auto' resumes a run if there is one, 'must' fails if there is none, 'never' fails if there is one.
         quiet: print nothing.
@@ -72,7 +74,7 @@ def train(
         KeyboardInterrupt: Ctrl-C, after the run was saved.
         SystemExit: another of the signals, after the run was saved.
     """
-    trainer = Trainer(env, config, steps=steps, logdir=logdir, resume=resume, quiet=quiet)
+    trainer = Trainer(env, config, steps=steps, seed=seed, logdir=logdir, resume=resume, quiet=quiet)
     try:
         return trainer.run(until, callbacks=callbacks)
     finally:
@@ -93,12 +95,13 @@ class Trainer:
         config: Config | None = None,
         *,
         steps: int | None = None,
+        seed: int | None = None,
         logdir: str | Path | None = None,
         resume: Resume = "auto",
         quiet: bool = False,
-    ):
+    ) -> None:
         use_cache()
-        self.config = complete_config(env, config, steps)
+        self.config = complete_config(env, config, steps, seed)
         self._signal: Signals | None = None
         self._stopped: str | None = None  # why a callback has stopped the run
         self._clock = Clock()
@@ -143,7 +146,9 @@ class Trainer:
             opened.callback(writer.close)
             self._dreams = Dreams(self._folder.path / "dreams", self.loop, run.dream_every, warn)
             self._run_file = RunFile(self._folder.path, warn)
-        self._report = Report(self._display, writer, self._clock, run.steps, self.env_steps, self.updates)
+        self._report = Report(
+            self._display, writer, self._clock, run.steps, self.env_steps, self.updates, self.config.env.info
+        )
         self._saver = Saver(self._folder, self.loop, self._report, run.checkpoint_every, warn)
         self._divergence = Divergence(self._folder.keep_batch if self._folder else None, warn)
 

@@ -1,10 +1,10 @@
-// How a dream is steered: a button per class of a discrete action, a slider per number of a continuous one. Both show
-// what the policy would do.
+// The controls of a dream: a button per class of a discrete action, a slider per number of a continuous one. Both
+// show what the policy would do.
 
 import { el, short, styled, svg } from "./dom.js";
 
 export class Controls {
-  /** `features`: the actions as the run has them; `act` is called where one press says all that there is to say. */
+  /** `features`: the run's actions; `act` is called when a single press completes an action. */
   constructor(place, features, act) {
     this.features = features;
     this.held = {};
@@ -66,7 +66,7 @@ export class Controls {
       el("div", { class: "ends" }, el("span", {}, short(low)), el("span", {}, short(high))));
   }
 
-  /** The keyboard's digits, where they say all. */
+  /** Digit keys, where one press completes an action. */
   press(digit) {
     const [part] = this.parts;
     if (!this.single || digit < 1 || digit > part.classes) return false;
@@ -74,7 +74,7 @@ export class Controls {
     return true;
   }
 
-  /** What a state's policy would do, and what was really done in it. */
+  /** What the policy would do in a state, and what was done in the recording. */
   show(state) {
     for (const part of this.parts) {
       const policy = state.policy[part.name];
@@ -92,7 +92,7 @@ export class Controls {
       share.textContent = `${Math.round(100 * probability)}%`;
       styled(button, { "--share": probability });
       button.classList.toggle("really", really === value);
-      button.title = really === value ? "what was really done here" : "";
+      button.title = really === value ? "the recorded action" : "";
     });
   }
 
@@ -106,7 +106,7 @@ export class Controls {
     }
   }
 
-  /** Take over an action, so that a person can go on from it. */
+  /** Take over an action, so that a person can continue from it. */
   hold(action) {
     for (const { name, entry, input, told } of this.parts) {
       const value = [action[name]].flat(Infinity)[entry];
