@@ -67,7 +67,7 @@ def main(settings: Settings) -> None:
             problems = [problem for count in counts if (problem := _problem(store, count))]
             if counts[:1] < [newest]:
                 problems.append(f"the newest checkpoint is {counts[:1]}, it was {newest} before")
-            if newest and not starting and "Continuing from" not in said:
+            if newest and not starting and "Resuming at" not in said:
                 problems.append("the run did not continue")
             if counts and not problems and (problem := _uncounted(run, store.load(counts[0]))):
                 problems.append(problem)
@@ -111,7 +111,7 @@ def _problem(store: Store, count: int) -> str | None:
             checkpoint.read(part)
     except DamagedFileError as error:
         return str(error)
-    held = checkpoint.meta["replay"]["count"] * checkpoint.meta["replay"]["num_envs"]
+    held = sum(checkpoint.meta["replay"]["count"])  # of each environment
     if held < checkpoint.meta["progress"]["env_steps"]:
         return f"{held} records of {checkpoint.meta['progress']['env_steps']} steps"
     return None

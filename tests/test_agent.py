@@ -1,20 +1,32 @@
-"""The agent in the hand: acting on Gymnasium's own spaces, saving and loading."""
+"""The agent: acting on Gymnasium's own spaces, saving, loading, and starting from trained parameters."""
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import equinox as eqx
 import gymnasium as gym
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import reverie
+from reverie.agent import DamagedCheckpointWarning, list_checkpoints, read_description, transfer
+from reverie.agent.saved import networks_like
 from reverie.config import Config, ModelConfig
+from reverie.errors import ReverieError
+from reverie.learner import Networks
 from reverie.spaces import Spaces
+from reverie.storage import Part, Store, copied, leaves_by_name
 
 SOURCE = Path(__file__).parents[1] / "src"
 CONFIG = Config(model=ModelConfig(deter=16, hidden=8, classes=4, depth=2, units=16, groups=4, blocks=4))
@@ -33,7 +45,7 @@ def agent() -> reverie.Agent:
     return reverie.Agent(Spaces(OBSERVATIONS, ACTIONS), CONFIG)
 
 
-def test_acts_on_one_observation_in_the_environments_own_terms(agent):
+def test_actions_for_one_observation_are_in_the_action_space(agent):
     carry = agent.initial_carry(batch_size=1)
     OBSERVATIONS.seed(0)
     for _ in range(3):
@@ -46,14 +58,17 @@ def test_acts_on_a_batch(agent):
     action, carry = agent.act(batch.sample(), agent.initial_carry(batch_size=3))
     assert action["turn"].shape == (3, 2)
     assert carry.latent.deter.shape == (3, 16)
-    with pytest.raises(ValueError, match="observations of 3 environments but a carry of 2"):
+    with pytest.raises(ValueError, match="The observation has 3 rows, but the carry has 2 rows"):
         agent.act(batch.sample(), agent.initial_carry(batch_size=2))
 
 
-def test_deterministic_actions_repeat_and_samples_follow_the_seed(agent):
+def test_deterministic_actions_ignore_the_seed_and_samples_follow_it(agent):
     OBSERVATIONS.seed(1)
     observation = OBSERVATIONS.sample()
-    act = lambda seed, **kwargs: agent.act(observation, agent.initial_carry(1, seed), **kwargs)[0]["turn"]  # noqa: E731
+
+    def act(seed: int, **kwargs: bool) -> np.ndarray:
+        return agent.act(observation, agent.initial_carry(1, seed), **kwargs)[0]["turn"]
+
     np.testing.assert_array_equal(act(0, deterministic=True), act(1, deterministic=True))
     np.testing.assert_array_equal(act(0), act(0))
     assert np.any(act(0) != act(1))
@@ -70,7 +85,7 @@ def test_is_first_forgets(agent):
     assert np.any(fresh["turn"] != remembered["turn"])
 
 
-def test_a_loaded_agent_acts_alike_without_an_environment(agent, tmp_path):
+def test_a_loaded_agent_acts_like_the_saved_one(agent, tmp_path):
     agent.save(tmp_path / "agent")
     loaded = reverie.Agent.load(tmp_path / "agent")
     assert loaded.spaces == agent.spaces
@@ -120,7 +135,7 @@ def test_loading_says_what_is_wrong(agent, tmp_path):
         reverie.Agent.load(tmp_path / "nothing")
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "agent.json").write_text("")
-    with pytest.raises(ValueError, match=r"empty/agent.json is damaged"):
+    with pytest.raises(ValueError, match=r"empty/agent.json' is damaged"):
         reverie.Agent.load(tmp_path / "empty")
     agent.save(tmp_path / "agent")
     file = tmp_path / "agent" / "agent.json"
@@ -129,11 +144,11 @@ def test_loading_says_what_is_wrong(agent, tmp_path):
     with pytest.raises(ValueError, match="format 99, this version of Reverie reads format 2"):
         reverie.Agent.load(tmp_path / "agent")
     file.write_text(json.dumps({"format": 2}))
-    with pytest.raises(ValueError, match=r"it lacks \['config', 'spaces'\]"):
+    with pytest.raises(ValueError, match=r"the document lacks 'spaces'"):
         reverie.Agent.load(tmp_path / "agent")
     description["config"]["model"]["units"] = 24
     file.write_text(json.dumps(description))
-    with pytest.raises(ValueError, match="don't fit the agent"):
+    with pytest.raises(ValueError, match="do not fit the agent"):
         reverie.Agent.load(tmp_path / "agent")
     description["config"]["model"]["units"] = "wide"
     file.write_text(json.dumps(description))
@@ -155,3 +170,186 @@ def test_the_world_model_observes_imagines_and_decodes(agent):
     assert outputs["goal"].prediction().shape == (2,)
     assert model.reward(latent).prediction().shape == (2,)
     assert np.all((np.asarray(model.cont(latent).prediction()) > 0) & (np.asarray(model.cont(latent).prediction()) < 1))
+
+
+def test_lists_and_python_numbers_are_observations_too(agent):
+    OBSERVATIONS.seed(4)
+    observation = OBSERVATIONS.sample()
+    plain = {"image": observation["image"].tolist(), "speed": float(observation["speed"]), "goal": 2}
+    ours, _ = agent.act(observation | {"goal": np.int64(2)}, agent.initial_carry())
+    theirs, _ = agent.act(plain, agent.initial_carry(), is_first=True)
+    np.testing.assert_array_equal(ours["turn"], theirs["turn"])
+    with pytest.raises(ValueError, match="observation 'image' is int64, but its space says uint8"):
+        agent.act(plain | {"image": np.full((64, 48, 1), 300).tolist()}, agent.initial_carry())
+    with pytest.raises(ValueError, match="observation 'image' is a list, which NumPy cannot convert"):
+        agent.act(plain | {"image": [[1], [1, 2]]}, agent.initial_carry())
+    with pytest.raises(ValueError, match="is_first has 2 rows, but the carry has 1 row;?"):
+        agent.act(plain, agent.initial_carry(), is_first=[True, False])
+
+
+def test_details_are_of_the_chosen_action(agent):
+    batch = gym.vector.utils.batch_space(OBSERVATIONS, 3)
+    action, carry = agent.act(batch.sample(), agent.initial_carry(batch_size=3))
+    details = agent.details(carry)
+    assert details.value.shape == details.log_prob.shape == details.entropy["gear"].shape == (3,)
+    probabilities = details.policy["gear"]["probabilities"]
+    np.testing.assert_allclose(probabilities.sum(-1), 1, rtol=1e-5)
+    mean, std = details.policy["turn"]["mean"], details.policy["turn"]["std"]
+    assert mean.shape == std.shape == (3, 2)
+    raw = np.asarray(carry.action["turn"])
+    normal = -0.5 * ((raw - mean) / std) ** 2 - np.log(std) - 0.5 * np.log(2 * np.pi)
+    chosen = probabilities[np.arange(3), action["gear"] + 1]
+    np.testing.assert_allclose(details.log_prob, normal.sum(-1) + np.log(chosen), rtol=1e-4)
+    expected = agent.networks.critic(carry.latent.features).prediction()
+    np.testing.assert_allclose(details.value, expected, rtol=1e-5)
+
+
+def test_an_agent_says_what_it_is(agent, tmp_path):
+    assert repr(agent) == (
+        "<Agent: goal Discrete(3), image Image(64, 48, 1), speed Continuous() → gear Discrete(4), turn Continuous(2,); "
+        f"{agent.networks.parameter_count:,} parameters (deter 16, 4×4 classes, units 16)>"
+    )
+    agent.save(tmp_path / "agent")
+    assert repr(reverie.Agent.load(tmp_path / "agent")).endswith(f", loaded from '{tmp_path / 'agent'}'>")
+
+
+@pytest.fixture(scope="module")
+def run(agent, tmp_path_factory) -> Path:
+    """A run's folder with checkpoints of 10, 20 and 30 steps; each has its steps as the critic's first bias."""
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "agent.json").write_text(json.dumps(agent.description()))
+    store = Store(folder / "checkpoints", keep=2, best=("networks",))
+    for steps, score in ((10, 5.0), (20, None), (30, 4.0)):
+        networks = eqx.tree_at(lambda n: n.critic.out.bias, agent.networks, agent.networks.critic.out.bias + steps)
+        parts = {"networks": Part(None, partial(copied, networks))}
+        meta = {"progress": {"env_steps": steps, "updates": 5}}
+        assert store.save(steps + 5, meta, parts, wait=True)
+        if score is not None:
+            store.mark_best(steps + 5, score)
+        assert store.problem() is None
+    store.close()
+    return folder
+
+
+def loaded_steps(agent: reverie.Agent) -> float:
+    return float(agent.networks.critic.out.bias[0])
+
+
+@pytest.mark.parametrize(("choice", "steps"), [("newest", 30), ("best", 10), (10, 10), (20, 20)])
+def test_a_checkpoint_can_be_chosen(run, choice, steps):
+    loaded = reverie.Agent.load(run, checkpoint=choice)
+    assert loaded_steps(loaded) == steps
+    assert repr(loaded).endswith(f"after {steps} environment steps>")
+
+
+def test_checkpoints_that_do_not_exist_are_answered_with_those_that_do(agent, run, tmp_path):
+    listed = "checkpoints of 30, 20, 10 (the best) environment steps"
+    with pytest.raises(ValueError, match=re.escape(f"no checkpoint of 25 environment steps; it has {listed}")):
+        reverie.Agent.load(run, checkpoint=25)
+    with pytest.raises(ValueError, match="checkpoint must be 'newest', 'best' or a number of environment steps"):
+        reverie.Agent.load(run, checkpoint=True)
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / "checkpoints" / "best.json").unlink()
+    with pytest.raises(ValueError, match="has no best checkpoint, because it was never evaluated"):
+        reverie.Agent.load(tmp_path / "run", checkpoint="best")
+    agent.save(tmp_path / "agent")
+    with pytest.raises(ValueError, match="holds a single agent"):
+        reverie.Agent.load(tmp_path / "agent", checkpoint="best")
+    assert [(one.env_steps, one.score, one.best) for one in list_checkpoints(run)] == [
+        (30, None, False),
+        (20, None, False),
+        (10, 5.0, True),
+    ]
+
+
+def test_using_an_older_checkpoint_is_a_warning(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / "checkpoints" / "000000000035.json").write_text("{}")
+    with pytest.warns(DamagedCheckpointWarning, match=r"000000000035.json' is damaged: .* of 20 environment steps"):
+        assert loaded_steps(reverie.Agent.load(tmp_path / "run")) == 20
+
+
+def changed(original: dict, path: tuple[str, ...], value: object) -> dict:
+    """A copy of a document with another value in one place."""
+    copy = json.loads(json.dumps(original))
+    inside = copy
+    for name in path[:-1]:
+        inside = inside[name]
+    inside[path[-1]] = value
+    return copy
+
+
+def places(value: object, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """The paths of all fields in a document."""
+    if not isinstance(value, dict):
+        return [path]
+    return [place for name, inside in value.items() for place in [(*path, name), *places(inside, (*path, name))]]
+
+
+WRONG = [None, True, -1, 0.5, 10**399, float("inf"), float("nan"), "\ud800", "²", [], {}, [10**12, 10**12], [[]], "Box"]
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_description_is_read_or_refused_with_a_sentence(agent, tmp_path, data):
+    description = agent.description()
+    place = data.draw(st.sampled_from(places(description)))
+    file = tmp_path / "agent.json"
+    file.write_text(json.dumps(changed(description, place, data.draw(st.sampled_from(WRONG)))))
+    problem = "agent.json"
+    try:
+        read_description(file)
+    except ReverieError as error:
+        problem = str(error)
+    assert b"agent.json" in problem.encode()
+
+
+@pytest.mark.parametrize("size", [10**9, 2**62])
+def test_impossible_networks_are_refused_before_anything_is_allocated(agent, tmp_path, size):
+    agent.save(tmp_path)
+    file = tmp_path / "agent.json"
+    file.write_text(json.dumps(changed(agent.description(), ("config", "model", "units"), size)))
+    with pytest.raises(ReverieError):
+        reverie.Agent.load(tmp_path)
+
+
+# Starting from trained parameters
+
+
+def random_networks(spaces: Spaces, config: Config, seed: int) -> Networks:
+    """Networks with random parameters, made without compiling anything."""
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda x: rng.normal(size=x.shape).astype(x.dtype), networks_like(spaces, config))
+
+
+def test_transfer_takes_what_fits_and_names_the_rest(agent):
+    spaces = Spaces(gym.spaces.Dict({**OBSERVATIONS.spaces, "extra": gym.spaces.Box(-1, 1, (2,))}), ACTIONS)
+    target = random_networks(spaces, CONFIG, 1)
+    result = transfer(agent.networks, target)
+    ours, old, new = (leaves_by_name(networks) for networks in (agent.networks, target, result.networks))
+    assert set(result.taken) | set(result.left) == set(new)
+    assert all(np.array_equal(new[path], ours[path]) for path in result.taken)
+    assert all(np.array_equal(new[path], old[path]) for path in result.left)
+    assert result.left == {
+        ".world_model.encoder.vectors.layers[0].linear.weight": "its shape is (6, 16), the source's is (4, 16)",
+        ".world_model.decoder.vectors.heads['extra'].weight": "the source has no such parameter",
+        ".world_model.decoder.vectors.heads['extra'].bias": "the source has no such parameter",
+    }
+
+
+@pytest.mark.parametrize("only", ["world_model", "actor", "critic"])
+def test_one_piece_can_be_transferred_alone(agent, only):
+    target = random_networks(agent.spaces, CONFIG, 1)
+    result = transfer(agent.networks, target, only)
+    assert result.left == {}
+    for name in ("world_model", "actor", "critic"):
+        expected = agent.networks if name == only else target
+        jax.tree.map(np.testing.assert_array_equal, getattr(result.networks, name), getattr(expected, name))
+
+
+def test_a_transfer_of_nothing_is_an_error(agent):
+    model = replace(CONFIG.model, deter=32, units=8, hidden=4, groups=8, depth=4)
+    spaces = Spaces(gym.spaces.Box(-1, 1, (3,)), gym.spaces.Discrete(3))
+    other = random_networks(spaces, replace(CONFIG, model=model), 1)
+    with pytest.raises(ValueError, match="No parameter of the actor fits"):
+        transfer(agent.networks, other, "actor")

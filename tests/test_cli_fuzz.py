@@ -101,7 +101,7 @@ def test_no_arguments_lead_to_a_traceback(place, capsys, line):
 
 
 @pytest.mark.slow
-@settings(max_examples=5000, **common)
+@settings(max_examples=2000, **common)
 @given(line=arguments())
 def test_no_arguments_lead_to_a_traceback_in_many_examples(place, capsys, line):
     check(capsys, line)

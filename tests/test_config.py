@@ -99,6 +99,9 @@ def test_repr_shows_what_differs_from_the_defaults():
         ({"size": "size2m"}, "size must be one of size1m, size12m"),
         ({"model": {"units": "many"}}, "model.units must be an integer, got 'many'"),
         ({"model": {"compute_dtype": "float8"}}, "must be one of 'auto', 'float32', 'bfloat16', got 'float8'"),
+        ({"wandb": "\udcff"}, "run.wandb must be a text in UTF-8, got "),
+        ({"keys": 3}, "env.keys must be a text in UTF-8, got 3"),
+        ({"model.encoders": ["a=b", 1]}, "model.encoders must be a list of texts in UTF-8"),
         ({"run": {"steps": True}}, "run.steps must be an integer, got True"),
         ({"steps": 1.5}, "run.steps must be an integer, got 1.5"),
         ({"model": 3}, "model is a group of settings"),
@@ -144,7 +147,7 @@ def test_differences_are_named_and_can_be_left_out():
 
 
 def test_config_round_trips_through_a_file(tmp_path):
-    config = Config.of(seed=3, steps=7, keys="(?!mission$).*: é", wandb="on")
+    config = Config.of(seed=3, steps=7, keys="(?!mission$).*: é\n", wandb="on", **{"model.encoders": ["a=b", "c=d"]})
     config.to_file(tmp_path / "config.yaml")
     assert Config.from_file(tmp_path / "config.yaml") == config
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]

@@ -22,7 +22,8 @@ import pytest
 import tyro
 
 import reverie
-from reverie.cli import _command, main
+from reverie.cli import main
+from reverie.cli.parsing import parse
 from reverie.config import BehaviourConfig, Config, ModelConfig
 from reverie.envs.functional import JaxEnv
 from reverie.training import Trainer, train
@@ -38,6 +39,8 @@ HISTORY = {"docs/experiments.md", "docs/decisions.md"}  # commands of earlier co
 
 # Text in a block → the optional packages it needs; without them it is skipped.
 NEEDS = {"CarRacing-v3": ("Box2D", "cv2"), "dmc_vision/": ("dm_control",)}
+
+SLOW = ("register_encoder",)  # text in blocks that compile networks of their own
 
 SMALL = ModelConfig(deter=16, hidden=8, classes=4, depth=2, units=16, groups=4, blocks=4)
 STEPS = 80  # of the longest run
@@ -64,6 +67,10 @@ def blocks(page: str) -> Iterator[Block]:
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 PYTHON = [block for block in BLOCKS if block.language == "python"]
+CASES = [
+    pytest.param(block, id=str(block), marks=[pytest.mark.slow] if any(text in block.text for text in SLOW) else [])
+    for block in PYTHON
+]
 
 
 def commands(page: str) -> Iterator[str]:
@@ -81,7 +88,7 @@ def arguments(page: str, program: str) -> list[list[str]]:
     for line in commands(page):
         line = re.sub(r"^for \w+ in .*?; do (.*); done$", r"\1", line).replace("$seed", "0")
         if line.startswith(f"{program} ") and "…" not in line:
-            found.append(shlex.split(line, comments=True)[len(program.split()) :])
+            found.append(shlex.split(line.removesuffix(" &"), comments=True)[len(program.split()) :])
     return found
 
 
@@ -129,7 +136,7 @@ def workplace(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return tmp_path
 
 
-@pytest.mark.parametrize("block", PYTHON, ids=str)
+@pytest.mark.parametrize("block", CASES)
 def test_a_python_block_runs(block, workplace):
     missing = [
         package
@@ -167,8 +174,8 @@ def step_environments(module: Any) -> None:
         env.close()
 
 
-def test_needs_names_blocks_that_exist():
-    assert all(any(text in block.text for block in PYTHON) for text in NEEDS)
+def test_blocks_that_are_skipped_or_slow_exist():
+    assert all(any(text in block.text for block in PYTHON) for text in (*NEEDS, *SLOW))
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page not in HISTORY])
@@ -177,7 +184,7 @@ def test_command_lines_parse(page):
         if "--help" in words:
             assert parsed_help(*words)
         else:
-            _command(words)
+            parse(words)
     for words in arguments(page, "python -m"):
         if words[0].startswith("benchmarks."):
             module = importlib.import_module(words[0])
@@ -186,7 +193,7 @@ def test_command_lines_parse(page):
 
 def parsed_help(*words: str) -> str:
     with contextlib.redirect_stdout(io.StringIO()) as out, pytest.raises(SystemExit) as ended:
-        _command(words)
+        parse(words)
     assert ended.value.code == 0
     return out.getvalue()
 

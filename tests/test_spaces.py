@@ -57,6 +57,14 @@ def decode(space: gym.Space[Any], values: Any) -> Any:
         (spaces.Box(0, 255, (3, 30, 20), np.float32), {"image": Image((30, 20, 3))}),
         (spaces.Box(-1, 1, (30, 20, 3), np.float32), {"image": Image((30, 20, 3))}),
         (spaces.Box(0, 1, (30, 20), np.float32), {"vector": Continuous((30, 20))}),
+        (spaces.Box(0, 10, (64, 64, 1), np.float32), {"image": Image((64, 64, 1))}),
+        (spaces.Box(0, 255, (3, 30, 20), np.int32), {"image": Image((30, 20, 3))}),
+        (spaces.Box(0, 65535, (30, 20, 1), np.uint16), {"image": Image((30, 20, 1))}),
+        (spaces.Box(0, 1, (10, 10, 4), bool), {"image": Image((10, 10, 4))}),
+        (spaces.Box(0, 1, (10, 10), np.uint8), {"image": Image((10, 10, 1))}),
+        (spaces.Box(0, 65536, (30, 20, 1), np.int32), {"vector": Continuous((30, 20, 1))}),
+        (spaces.Box(-INF, INF, (30, 20, 3), np.float32), {"vector": Continuous((30, 20, 3))}),
+        (spaces.Box(-1e39, 1e39, (30, 20, 3), np.float64), {"vector": Continuous((30, 20, 3))}),
         (spaces.Box(0, 1, (30, 20, 9), np.float32), {"vector": Continuous((30, 20, 9))}),
         (spaces.Discrete(5, start=-2), {"discrete": Discrete((), 5)}),
         (spaces.MultiDiscrete([2, 7, 3]), {"discrete": Discrete((3,), 7)}),
@@ -151,6 +159,103 @@ def test_float_images_are_rounded_to_256_levels() -> None:
     overshot = image * np.float32(1 + 1e-6)  # by rounding
     assert unit.encode_observation(overshot)["image"].max() == 255
     assert byte.encode_observation(np.full((1, 8, 8, 1), 7, np.uint8))["image"].max() == 7
+
+
+@pytest.mark.parametrize(
+    ("space", "values", "levels"),
+    [
+        (spaces.Box(0, 1, (8, 8), np.uint8), [0, 1], [0, 255]),
+        (spaces.Box(0, 5, (8, 8), np.uint8), [0, 1, 5], [0, 51, 255]),
+        (spaces.Box(0, 255, (8, 8), np.uint8), [0, 7, 255], [0, 7, 255]),
+        (spaces.Box(0, 10, (8, 8, 1), np.float32), [0, 2, 10], [0, 51, 255]),
+        (spaces.Box(-1, 1, (8, 8, 1), np.float64), [-1, 0.2, 1], [0, 153, 255]),
+        (spaces.Box(0, 65535, (8, 8, 1), np.uint16), [0, 257, 65535], [0, 1, 255]),
+        (spaces.Box(-128, 127, (8, 8, 1), np.int8), [-128, -127, 127], [0, 1, 255]),
+        (spaces.Box(0, 1, (8, 8, 1), bool), [False, True], [0, 255]),
+    ],
+)
+def test_images_are_scaled_by_the_bounds_of_their_space(space: spaces.Box, values: Any, levels: list[int]) -> None:
+    image = np.full((1, *space.shape), values[0], space.dtype)
+    image[0, 0, : len(values)] = np.reshape(values, (-1,) + (1,) * (len(space.shape) - 2))
+    encoded = observing(space).encode_observation(image)["image"]
+    assert encoded.dtype == np.uint8
+    assert encoded[0, 0, : len(values), 0].tolist() == levels
+
+
+def test_each_entry_of_an_image_has_its_own_bounds() -> None:
+    high = np.broadcast_to(np.array([1, 4, 1], np.float32), (8, 8, 3))  # the last channel is constant
+    low = np.broadcast_to(np.array([0, 0, 1], np.float32), (8, 8, 3))
+    encoded = observing(spaces.Box(low, high)).encode_observation((low + 0.6 * (high - low))[None])["image"]
+    assert encoded[0, 0, 0].tolist() == [153, 153, 0]
+
+
+def test_values_outside_of_the_bounds_of_an_image_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"environment 0 is 9 at index \(0, 0\), outside of its space's 0 … 7"):
+        observing(spaces.Box(0, 7, (8, 8), np.uint8)).encode_observation(np.full((1, 8, 8), 9, np.uint8))
+
+
+PLANES = spaces.Box(0, 1, (9, 9, 12), np.float32)
+
+
+def test_keys_override_the_guess() -> None:
+    both = spaces.Dict({"planes": PLANES, "camera": spaces.Box(0, 255, (16, 16, 3), np.uint8)})
+    guessed = observing(both)
+    assert guessed.observation == {"camera": Image((16, 16, 3)), "planes": Continuous((9, 9, 12))}
+    chosen = Spaces(both, MOVE, image_keys="pla.*", vector_keys="camera")
+    assert chosen.observation == {"camera": Continuous((16, 16, 3)), "planes": Image((9, 9, 12))}
+    value = {"planes": np.ones((2, 9, 9, 12), np.float32), "camera": np.full((2, 16, 16, 3), 7, np.uint8)}
+    encoded = chosen.encode_observation(value)
+    assert (encoded["planes"] == 255).all()
+    assert (encoded["camera"] == 7).all()
+    assert encoded["camera"].dtype == np.float32
+    again = Spaces.from_json(json.loads(json.dumps(chosen.to_json())))
+    assert again == chosen != guessed
+    assert again.observation == chosen.observation
+    assert chosen.select("planes").observation == {"planes": Image((9, 9, 12))}
+
+
+@pytest.mark.parametrize("name", ["observation", "image", "vector", ".*"])
+def test_keys_select_a_bare_observation(name: str) -> None:
+    assert Spaces(PLANES, MOVE, image_keys=name).observation == {"image": Image((9, 9, 12))}
+    assert Spaces(spaces.Box(0, 255, (9, 9), np.uint8), MOVE, vector_keys=name).observation == {
+        "vector": Continuous((9, 9))
+    }
+
+
+def test_keys_cannot_make_an_image_of_everything() -> None:
+    for space in (FLOAT, spaces.Box(-INF, INF, (9, 9, 3))):
+        with pytest.raises(UnsupportedSpaceError, match="env.image_keys selects it, but images have 2 to 4 axes and f"):
+            Spaces(space, MOVE, image_keys=".*")
+    with pytest.raises(ValueError, match="env.image_keys must be a regular expression, got"):
+        Spaces(PLANES, MOVE, image_keys="(")
+
+
+def test_observations_that_look_odd_are_mentioned() -> None:
+    space = spaces.Dict({"planes": PLANES, "word": spaces.Discrete(5000), "few": spaces.Discrete(4096), "x": FLOAT})
+    planes, word = observing(space).cautions()
+    assert "'planes' (9x9x12, float32) is read as 972 separate numbers" in planes
+    assert "env.image_keys" in planes
+    assert "'word' is one-hot coded with 5,000 entries" in word
+
+
+@pytest.mark.parametrize("space", [spaces.Discrete(200_000), spaces.MultiDiscrete([100_000, 100_000])])
+def test_wide_discrete_spaces_are_refused_with_the_number(space: gym.Space[Any]) -> None:
+    words = r"its one-hot code would have 200,000 entries.*at most 65,536 are allowed.*MultiDiscrete"
+    for wide in (observing, acting):
+        with pytest.raises(UnsupportedSpaceError, match=words):
+            wide(space)
+
+
+def test_bounds_of_numbers_do_not_matter_to_an_agent() -> None:
+    def spaces_with(high: float, image: int = 255, turn: float = 1.0, count: int = 3) -> Spaces:
+        seen = {"x": spaces.Box(-1, high, (2,)), "image": spaces.Box(0, image, (8, 8), np.uint8)}
+        return Spaces(spaces.Dict(seen), spaces.Dict({"turn": spaces.Box(-turn, turn), "go": spaces.Discrete(count)}))
+
+    agent = spaces_with(1)
+    assert agent.fits(spaces_with(INF))
+    assert agent != spaces_with(INF)
+    for other in (spaces_with(1, image=7), spaces_with(1, turn=2.0), spaces_with(1, count=4), observing(FLOAT)):
+        assert not agent.fits(other)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
-"""Reverie: DreamerV3 on any Gymnasium environment.
+"""Reverie: DreamerV3 for any Gymnasium environment.
 
-Names are imported when they are first used, so that `import reverie` and worker processes stay light.
+Names are imported on first use, which keeps `import reverie` and worker processes light.
 """
 
 import importlib

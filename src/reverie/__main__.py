@@ -1,4 +1,4 @@
-"""`python -m reverie` is `reverie`."""
+"""`python -m reverie` runs the command line."""
 
 from reverie.cli import main
 

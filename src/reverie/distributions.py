@@ -30,7 +30,7 @@ class Output(eqx.Module):
 
     @abstractmethod
     def prediction(self) -> Array:
-        """Return the single best guess, in the target's own units."""
+        """Return the best guess, in the space of the loss: vectors in symlog space, images from 0 to 1."""
 
 
 class Categorical(eqx.Module):

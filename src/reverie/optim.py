@@ -1,9 +1,14 @@
 """The optimizer (section 4): AGC, LaProp and warm-up as one Optax chain. May import: Optax only."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
-from jaxtyping import Array
+from jaxtyping import Array, Float
+
+ROW = 256  # numbers in a row of `tensor_norms`
 
 
 def adaptive_gradient_clipping(clip: float, floor: float) -> optax.GradientTransformation:
@@ -18,13 +23,25 @@ def adaptive_gradient_clipping(clip: float, floor: float) -> optax.GradientTrans
         if params is None:
             raise ValueError("Adaptive gradient clipping compares gradients with parameters; pass `params`.")
 
-        def scale(gradient: Array, parameter: Array) -> Array:
-            limit = clip * jnp.maximum(floor, jnp.linalg.norm(parameter.ravel()))
-            return gradient / jnp.maximum(1.0, jnp.linalg.norm(gradient.ravel()) / limit)
-
-        return jax.tree.map(scale, updates, params), state
+        gradients, structure = jax.tree.flatten(updates)
+        limits = clip * jnp.maximum(floor, tensor_norms(jax.tree.leaves(params)))
+        divisors = jnp.maximum(1.0, tensor_norms(gradients) / limits)
+        clipped = [gradient / divisor for gradient, divisor in zip(gradients, divisors, strict=True)]
+        return jax.tree.unflatten(structure, clipped), state
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+
+
+def tensor_norms(tensors: Sequence[Array]) -> Float[Array, " tensors"]:
+    """Return the Euclidean norm of each tensor.
+
+    All tensors are laid out in rows of one array, each starting a new row, so that a few kernels compute all norms.
+    """
+    rows = [-(-tensor.size // ROW) for tensor in tensors]
+    padded = [jnp.pad(x.ravel(), (0, count * ROW - x.size)) for x, count in zip(tensors, rows, strict=True)]
+    squares = jnp.sum(jnp.square(jnp.concatenate(padded).reshape((-1, ROW))), axis=1)
+    owner = np.repeat(np.arange(len(tensors)), rows)
+    return jnp.sqrt(jax.ops.segment_sum(squares, owner, len(tensors), indices_are_sorted=True))
 
 
 def laprop(

@@ -1,4 +1,4 @@
-"""Model sizes, the settings of suites and the demo, as data over `config`. May import: `config`."""
+"""Presets: model sizes, the paper's settings for suites, and the demo. May import: `config`."""
 
 from dataclasses import replace
 from types import MappingProxyType
@@ -20,12 +20,12 @@ SIZES = MappingProxyType({name: ModelConfig(**widths) for name, widths in WIDTHS
 
 
 class SuitePreset(NamedTuple):
-    """What the paper sets for a suite (section 5)."""
+    """The paper's settings for a suite (section 5)."""
 
     size: str
     train_ratio: float
     envs: int
-    steps: int | None  # decisions; None: each task has its own
+    steps: int | None  # environment steps; None: they differ between tasks
 
 
 SUITES = MappingProxyType(
@@ -41,13 +41,13 @@ SUITES = MappingProxyType(
 )
 
 IN_JAX = frozenset({"brax", "craftax", "gymnax", "jumanji", "playground"})
-"""Suites that the paper lacks. Stepped in the compiled program, they come many at once, with replay beside them."""
+"""Suites written in JAX, which are not in the paper. They run on the device, and so does the replay buffer."""
 
 
 def for_suite(suite: str | None, config: Config) -> Config:
-    """The config with the paper's train ratio, environments and steps for a suite, if it sets some.
+    """Return the config with the paper's train ratio, number of environments and steps for a suite, if it has any.
 
-    The model's size stays: the paper's, mostly size200m, wants a large accelerator.
+    The model size stays, because the paper's, mostly size200m, needs a large accelerator.
     """
     if suite in IN_JAX:
         return replace(config, env=replace(config.env, envs=16), replay=replace(config.replay, home="device"))
@@ -66,4 +66,4 @@ DEMO = Config(
     env=EnvConfig(envs=8),
     run=RunConfig(train_ratio=32, steps=60_000),
 )
-"""For the demo alone: a smaller model, shorter sequences and larger steps than the paper's, to be quick on a laptop."""
+"""The demo's settings: a smaller model, shorter sequences and a higher learning rate than the paper's, for laptops."""

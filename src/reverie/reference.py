@@ -1,11 +1,10 @@
-"""Names of the reference implementation for our parameters, so that its published arrays load here and ours there.
+"""Converts parameters and optimizer states to and from the reference implementation, by its names.
 
-May import: `learner` and below. The shapes agree as they are; only names differ.
+Only the names differ; the shapes are the same. May import: `learner` and below.
 """
 
 import re
 from collections.abc import Mapping
-from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -14,13 +13,11 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from reverie.errors import InputError
-from reverie.learner import LearnerState
+from reverie.learner import LearnerState, Networks
 from reverie.ops import ReturnScale
 from reverie.spaces import Discrete
 
-Tree = TypeVar("Tree")
-
-# Our path, as a regular expression → the reference's. The first match wins; order is from particular to general.
+# A regular expression for the path of our module → the reference's name. The first match wins.
 MODULES = [
     (r"world_model\.encoder\.vectors\.layers\[(\d)\]\.linear", r"enc/mlp\1"),
     (r"world_model\.encoder\.vectors\.layers\[(\d)\]\.norm", r"enc/mlp\1norm"),
@@ -62,11 +59,11 @@ MODULES = [
     (r"critic\.out", r"val/head/logits"),
 ]
 PARAMETERS = {"weight": "kernel", "bias": "bias", "scale": "scale"}
-DECODER_STAGES = 3  # the reference counts the decoder's convolutions from the image backwards
+DECODER_STAGES = 3  # the reference counts the decoder's convolutions backwards, from the image
 
 
-def names(networks: Any) -> list[str]:
-    """The reference's name of each leaf, in the order of `jax.tree.leaves(networks)`."""
+def names(networks: Networks) -> list[str]:
+    """The reference's names of all leaves, in the order of `jax.tree.leaves(networks)`."""
     discrete = {name for name, feature in networks.world_model.decoder.features if isinstance(feature, Discrete)}
     paths, _ = jax.tree_util.tree_flatten_with_path(networks)
     return [_name(jax.tree_util.keystr(path).removeprefix("."), discrete) for path, _ in paths]
@@ -85,21 +82,25 @@ def _name(path: str, discrete: set[str]) -> str:
     raise InputError(f"The reference implementation has no parameter that corresponds to {path}.")
 
 
-def export(networks: Any) -> dict[str, np.ndarray]:
-    """Arrays of networks, or of their gradients or moments, by the reference's names."""
+def export(networks: Networks) -> dict[str, np.ndarray]:
+    """The arrays of networks, or of their gradients or moments, by the reference's names."""
     return {name: np.asarray(leaf) for name, leaf in zip(names(networks), jax.tree.leaves(networks), strict=True)}
 
 
-def load(networks: Tree, arrays: Mapping[str, np.ndarray]) -> Tree:
-    """The same tree with the arrays of its leaves' names; a ValueError if one is missing or has another shape."""
+def load(networks: Networks, arrays: Mapping[str, np.ndarray]) -> Networks:
+    """Replace the leaves of networks with the arrays of their names.
+
+    Raises:
+        InputError: an array is missing or has another shape.
+    """
     leaves, structure = jax.tree.flatten(networks)
     loaded = []
     for name, leaf in zip(names(networks), leaves, strict=True):
         if name not in arrays:
-            raise InputError(f"The arrays lack '{name}', shape {leaf.shape}; were they saved for other spaces?")
+            raise InputError(f"The arrays lack '{name}', shape {leaf.shape}; they may belong to other spaces.")
         if arrays[name].shape != leaf.shape:
             raise InputError(
-                f"'{name}' has shape {arrays[name].shape} but this agent needs {leaf.shape}; "
+                f"'{name}' has the shape {arrays[name].shape}, expected {leaf.shape}; "
                 "the model size or the spaces differ."
             )
         loaded.append(jnp.asarray(arrays[name], leaf.dtype))
@@ -107,7 +108,7 @@ def load(networks: Tree, arrays: Mapping[str, np.ndarray]) -> Tree:
 
 
 def export_state(state: LearnerState) -> dict[str, np.ndarray]:
-    """Parameters, slow critic and return scale by the reference's names."""
+    """The parameters, slow critic and return scale, by the reference's names."""
     slow = eqx.tree_at(lambda networks: networks.critic, state.networks, state.slow_critic)
     return {
         **export(state.networks),
@@ -119,7 +120,7 @@ def export_state(state: LearnerState) -> dict[str, np.ndarray]:
 
 
 def load_state(state: LearnerState, arrays: Mapping[str, np.ndarray]) -> LearnerState:
-    """The state with the arrays' parameters, slow critic and return scale; the optimiser's state stays."""
+    """Replace the parameters, slow critic and return scale of a state; the optimizer's state stays."""
     slow = {name: array for name, array in arrays.items() if not name.startswith("val/")}
     slow |= {name.removeprefix("slow"): array for name, array in arrays.items() if name.startswith("slowval/")}
     low, high = (jnp.asarray(arrays[f"retnorm/{end}/value"]) for end in ("lo", "hi"))
@@ -131,7 +132,7 @@ def load_state(state: LearnerState, arrays: Mapping[str, np.ndarray]) -> Learner
 
 
 def export_optimizer(state: LearnerState) -> dict[str, np.ndarray]:
-    """Step counts, second moments and momentum by the reference's names."""
+    """The step counts, second moments and momentum of the optimizer, by the reference's names."""
     _, (rms, momentum, _) = state.optimizer
     unravel = ravel_pytree(state.networks)[1]
     return {
@@ -145,13 +146,18 @@ def export_optimizer(state: LearnerState) -> dict[str, np.ndarray]:
 
 
 def load_optimizer(state: LearnerState, arrays: Mapping[str, np.ndarray]) -> LearnerState:
-    """The state with the arrays' step counts, second moments and momentum: training goes on where it was."""
+    """Replace the step counts, second moments and momentum of a state, so that training continues where it stopped."""
     clip, (rms, momentum, schedule) = state.optimizer
-    below = lambda prefix: {n.removeprefix(prefix): x for n, x in arrays.items() if n.startswith(prefix)}  # noqa: E731
-    vector = lambda prefix: ravel_pytree(load(state.networks, below(prefix)))[0]  # noqa: E731
-    count = lambda name: jnp.asarray(arrays[name], jnp.int32)  # noqa: E731
+
+    def vector(prefix: str) -> jax.Array:
+        below = {name.removeprefix(prefix): x for name, x in arrays.items() if name.startswith(prefix)}
+        return ravel_pytree(load(state.networks, below))[0]
+
+    def count(name: str) -> jax.Array:
+        return jnp.asarray(arrays[name], jnp.int32)
+
     rms = rms._replace(count=count("state/1/0"), nu=vector("state/1/1/"))
     momentum = momentum._replace(count=count("state/2/0"), ema=vector("state/2/1/"))
-    if "count" in schedule._fields:  # a constant learning rate counts nothing
+    if "count" in schedule._fields:  # a constant learning rate has no step count
         schedule = schedule._replace(count=count("state/3/count"))
     return state._replace(optimizer=(clip, (rms, momentum, schedule)), updates=count("step/value"))

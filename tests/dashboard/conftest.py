@@ -1,4 +1,4 @@
-"""A folder with a run that trained a little, and some that did not."""
+"""Folders of runs: one that trained a little, and one that is only described."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ TINY = Config(
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> Path:
-    """To be looked at only: the run is in `nested/pixels`."""
+    """A folder to read only; its run is `nested/pixels`."""
     folder = tmp_path_factory.mktemp("trained")
     train("reverie/Catch-v0", TINY, logdir=folder / "nested" / "pixels", quiet=True)
     films = folder / "nested" / "pixels" / "dreams"
@@ -31,7 +31,7 @@ def trained(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def written(tmp_path) -> Path:
-    """A folder to write to, with the description of a run in `a`, and a secret beside it."""
+    """A folder to write to, with the description of a run in `a`, and a secret file next to the folder."""
     run = tmp_path / "runs" / "a"
     run.mkdir(parents=True)
     config = {"model": {"deter": 16, "groups": 4, "classes": 4, "units": 16}, "run": {"steps": 100}}

@@ -1,12 +1,16 @@
-"""What the dashboard answers: runs, metrics as they grow, films; and what it refuses."""
+"""The dashboard's routes: runs, growing metrics and films, and the requests that it refuses."""
 
 import json
+import os
+import re
+from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from reverie.dashboard import runs
+from reverie.dashboard import app, runs
+from reverie.dashboard import metrics as metrics_of_runs
 from reverie.dashboard.app import STATIC, make_app
 from reverie.errors import InputError
 
@@ -22,7 +26,8 @@ def rows(answer) -> list[dict]:
 
 
 def metrics(page, run="a", cursor=""):
-    return page.get("/api/metrics", params={"run": run, "cursor": cursor}).json()
+    answer = page.get("/api/metrics", params={"run": run, "cursor": cursor}).json()
+    return {name: value for name, value in answer["runs"][0].items() if name != "run"} if "runs" in answer else answer
 
 
 def test_a_trained_run_is_listed_with_its_metrics_and_films(trained):
@@ -32,7 +37,8 @@ def test_a_trained_run_is_listed_with_its_metrics_and_films(trained):
     assert run["env"] == "reverie/Catch-v0"
     assert run["steps"] == 60
     assert run["checkpoint"] >= 60
-    assert run["live"]
+    assert run["state"] == "finished"
+    assert run["step"] == 60
     assert run["films"] == ["old.png"]
     tail = metrics(page, "nested/pixels")
     assert {"step", "episode/return", "replay/records"} <= {name for row in rows(tail) for name in row}
@@ -50,7 +56,7 @@ def test_a_folder_that_is_a_run_itself_lists_itself(trained):
 
 def test_metrics_are_read_line_by_line_as_they_grow(written):
     page, file = client(written), written / "a" / "metrics.jsonl"
-    assert metrics(page) == {"cursor": "", "lines": "", "more": False, "anew": False}  # not begun yet
+    assert metrics(page) == {"cursor": "", "lines": "", "more": False, "replaced": False}  # not begun yet
     file.write_text('{"step": 1}\n{"step": 2}\n{"st')
     first = metrics(page)
     assert rows(first) == [{"step": 1}, {"step": 2}]
@@ -58,28 +64,28 @@ def test_metrics_are_read_line_by_line_as_they_grow(written):
         more.write('ep": 3}\n')
     second = metrics(page, cursor=first["cursor"])
     assert rows(second) == [{"step": 3}]
-    assert not second["anew"]
+    assert not second["replaced"]
     assert rows(metrics(page, cursor=second["cursor"])) == []
 
 
 def test_a_run_that_was_continued_is_read_anew(written):
-    """Continuing drops the rows after its checkpoint and puts a new file in place of the old."""
+    """Resuming drops the rows after the checkpoint and replaces the file."""
     page, file = client(written), written / "a" / "metrics.jsonl"
     file.write_text('{"step": 1}\n{"step": 2}\n')
     first = metrics(page)
     (written / "a" / "metrics.tmp").write_text('{"step": 1}\n{"step": 5}\n')
     (written / "a" / "metrics.tmp").replace(file)
     again = metrics(page, cursor=first["cursor"])
-    assert again["anew"]
+    assert again["replaced"]
     assert rows(again) == [{"step": 1}, {"step": 5}]
     file.write_text("")  # cut off, in its place
-    assert metrics(page, cursor=again["cursor"])["anew"]
+    assert metrics(page, cursor=again["cursor"])["replaced"]
     file.unlink()
-    assert metrics(page, cursor=again["cursor"]) == {"cursor": "", "lines": "", "more": False, "anew": True}
+    assert metrics(page, cursor=again["cursor"]) == {"cursor": "", "lines": "", "more": False, "replaced": True}
 
 
 def test_long_metrics_come_in_pieces(written, monkeypatch):
-    monkeypatch.setattr(runs, "CHUNK", 64)
+    monkeypatch.setattr(metrics_of_runs, "CHUNK", 64)
     page, wanted = client(written), [{"step": step} for step in range(100)]
     (written / "a" / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in wanted))
     found, tail = [], {"cursor": "", "more": True}
@@ -91,26 +97,50 @@ def test_long_metrics_come_in_pieces(written, monkeypatch):
     assert "holds no metrics" in metrics(page)["error"]
 
 
-@pytest.mark.parametrize("cursor", ["x", "1", "1:x", ":", "1:99999999999", "-1:-1", "½:½"])
-def test_a_cursor_of_something_else_asks_from_the_beginning(written, cursor):
+@pytest.mark.parametrize("cursor", ["1:0", "1:99999999999", f"{2**66 % 10**20}:1"])
+def test_a_cursor_of_another_file_reads_from_the_beginning(written, cursor):
     (written / "a" / "metrics.jsonl").write_text('{"step": 1}\n')
     tail = metrics(client(written), cursor=cursor)
-    assert tail["anew"]
+    assert tail["replaced"]
     assert rows(tail) == [{"step": 1}]
 
 
-def test_what_is_damaged_or_being_written_is_left_out(written):
-    for name, text in {"half": '{"form', "other": "[]", "empty": "{}", "odd": '{"config": {"model": 1}}'}.items():
+@pytest.mark.parametrize("cursor", ["x", "1", "1:x", ":", "-1:-1", "½:½", "²:²", "1:" + "9" * 5000, "1:1\n"])
+def test_a_malformed_cursor_is_refused(written, cursor):
+    (written / "a" / "metrics.jsonl").write_text('{"step": 1}\n')
+    answer = client(written).get("/api/metrics", params={"run": "a", "cursor": cursor})
+    assert answer.status_code == 400
+    assert "is no cursor" in answer.json()["error"]
+
+
+def test_many_runs_are_read_at_once(written):
+    for name in ("b", "c"):
         (written / name).mkdir()
-        (written / name / "agent.json").write_text(text)
-    assert [run["id"] for run in client(written).get("/api/runs").json()["runs"]] == ["a"]
+        (written / name / "agent.json").write_bytes((written / "a" / "agent.json").read_bytes())
+        (written / name / "metrics.jsonl").write_text(f'{{"step": 1, "name": "{name}"}}\n')
+    query = [("run", "b"), ("cursor", ""), ("run", "gone"), ("cursor", ""), ("run", "c"), ("cursor", "")]
+    page = client(written)
+    b, gone, c = page.get("/api/metrics", params=query).json()["runs"]
+    assert (rows(b)[0]["name"], rows(c)[0]["name"]) == ("b", "c")
+    assert gone == {"run": "gone", "problem": "There is no run 'gone' here."}
+    for wrong in ([], query * 30):
+        assert page.get("/api/metrics", params=wrong).status_code == 400
+
+
+def test_an_answer_has_a_size_that_a_browser_takes(written, monkeypatch):
+    monkeypatch.setattr(app, "ENOUGH", 5)
+    (written / "a" / "metrics.jsonl").write_text('{"step": 1}\n')
+    query = [("run", "a"), ("cursor", "")] * 2
+    first, second = client(written).get("/api/metrics", params=query).json()["runs"]
+    assert first["lines"]
+    assert second == {"run": "a", "cursor": "", "lines": "", "more": True, "replaced": False}
 
 
 @pytest.mark.parametrize("run", ["..", "../..", "/etc", "a/../..", "a\0b", "nowhere", "", "~"])
 def test_runs_outside_of_the_folder_are_refused(written, run):
     page = client(written)
     for path, query in (("/api/metrics", {"run": run}), ("/film", {"run": run, "name": "secret.png"})):
-        answer = page.get(path, params=query)
+        answer = page.get(path, params=query | {"cursor": ""})
         assert answer.status_code == 404
         assert answer.json()["error"].endswith(".")
 
@@ -135,7 +165,9 @@ def test_links_that_leave_the_folder_are_not_followed(written):
     (written / "b").mkdir()
     (written / "b" / "agent.json").symlink_to(written.parent / "elsewhere" / "agent.json")
     page = client(written)
-    assert page.get("/api/runs").json()["runs"] == []
+    (listed,) = page.get("/api/runs").json()["runs"]
+    assert listed["id"] == "b"
+    assert "not in the folder" in listed["problem"]
     for run in ("linked", "b"):
         with pytest.raises(InputError, match="not in the folder"):
             runs.run_folder(written, run)
@@ -156,6 +188,15 @@ def test_the_page_and_all_it_needs_are_served(written):
         assert answer.status_code == 404
         assert answer.json()["error"].startswith("There is nothing at")
     assert page.post("/api/runs").status_code == 405
+
+
+def test_every_documented_metric_has_a_title():
+    documented = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+    names = {name for name in re.findall(r"`([a-z_]+(?:/[a-z_]+)*)`(?=.*\|.*\|)", documented) if "/" in name}
+    titles = (STATIC / "metrics.js").read_text()
+    told = {name for name in names if not name.startswith(("time/", "loss/"))}
+    assert len(told) > 15
+    assert [name for name in sorted(told) if f'"{name}":' not in titles] == []
 
 
 def test_another_sites_name_for_this_machine_is_refused(written):
@@ -182,8 +223,8 @@ def test_a_foreign_page_is_refused(written):
 
 
 def test_elsewhere_than_on_this_machine_a_token_is_needed(written):
-    app = make_app(written, host="0.0.0.0", token="gr8-ügly")
-    page = TestClient(app, base_url="http://big-machine:8765", follow_redirects=False)
+    guarded = make_app(written, host="0.0.0.0", token="gr8-ügly")
+    page = TestClient(guarded, base_url="http://big-machine:8765", follow_redirects=False)
     assert page.get("/api/runs").status_code == 403
     assert page.get("/static/app.js").status_code == 403
     assert page.get("/?token=wrong").status_code == 403
@@ -212,9 +253,9 @@ def test_the_printed_address_lets_in(written):
     assert page.get("/api/runs").status_code == 200
 
 
-def test_a_file_that_cannot_be_read_is_a_sentence(written):
-    (written / "a" / "metrics.jsonl").mkdir()
-    page = TestClient(make_app(written), base_url=HOME, raise_server_exceptions=False)
-    answer = page.get("/api/metrics", params={"run": "a"})
-    assert answer.status_code == 500
-    assert "Is a directory" in answer.json()["error"]
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_metrics_that_are_no_file_are_refused(written, make):
+    make(written / "a" / "metrics.jsonl")
+    answer = client(written).get("/api/metrics", params={"run": "a", "cursor": ""})
+    assert answer.status_code == 404
+    assert "is not a regular file" in answer.json()["error"] or "Is a directory" in answer.json()["error"]

@@ -1,10 +1,12 @@
-"""The page in a real browser, beside a training that really runs."""
+"""The page in a real browser, next to a training run in progress."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,7 @@ expect = sync_api.expect
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update", "--disable-sync"]
+SLOWNESS = 3  # of a busy machine, compared with the 2 s and 200 ms of an idle one
 PATIENCE = 240_000  # milliseconds: what is compiled the first time takes long on a busy machine
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
@@ -30,7 +33,7 @@ TRAIN += "--run.log-every 0.2 --run.checkpoint-every 1 --steps 50000"
 
 @contextmanager
 def command(*arguments: str, cwd: Path, stdout: int = subprocess.PIPE) -> Iterator[subprocess.Popen]:
-    """`reverie …` until the end of the block."""
+    """Run `reverie …` until the end of the block."""
     source = str(Path(__file__).parents[2] / "src")
     process = subprocess.Popen(
         [sys.executable, "-m", "reverie", *arguments],
@@ -48,7 +51,7 @@ def command(*arguments: str, cwd: Path, stdout: int = subprocess.PIPE) -> Iterat
 
 @pytest.fixture(scope="module")
 def address(trained, tmp_path_factory) -> Iterator[str]:
-    """Of a dashboard that shows a run which ended, and one that trains from pixels beside it."""
+    """The address of a dashboard that shows a finished run and one that trains from pixels."""
     folder = tmp_path_factory.mktemp("browser")
     shutil.copytree(trained, folder / "runs")
     (folder / "secret").write_text("secret")
@@ -96,8 +99,9 @@ def frame(page) -> str:
 
 def test_curves_appear_and_grow_while_training_runs(page, address):
     page.goto(address)
-    chart = page.locator("article", has=page.get_by_text("Records in replay", exact=True)).locator(".chart")
-    chart.wait_for()
+    page.locator("summary", has_text="Replay buffer").click()
+    chart = page.locator("article", has=page.get_by_text("Records in the replay buffer", exact=True)).locator(".chart")
+    expect(chart).to_have_attribute("aria-label", re.compile("Records"), timeout=PATIENCE)  # it is drawn
     before = chart.get_attribute("aria-label")
     expect(chart).not_to_have_attribute("aria-label", before, timeout=PATIENCE)
     expect(chart).to_have_attribute(
@@ -111,7 +115,7 @@ def test_curves_appear_and_grow_while_training_runs(page, address):
     chart.wait_for()
     chart.focus()
     page.keyboard.press("ArrowRight")
-    expect(page.locator("#spoken")).to_have_text(re.compile("^step .*live"))
+    expect(page.locator("#spoken")).to_have_text(re.compile("^environment steps .*live"))
 
 
 def test_a_dream_is_steered_through_ten_actions(page, address):
@@ -123,7 +127,7 @@ def test_a_dream_is_steered_through_ten_actions(page, address):
         seen.add(frame(page))
     assert len(seen) == 11
     spoken = page.locator("#spoken").text_content()
-    assert re.fullmatch(r"Step 10: reward .*, value .*, goes on with \d+%", spoken)
+    assert re.fullmatch(r"Step 10: reward .*, value .*, continues with \d+%", spoken)
 
 
 def test_the_keyboard_rewinds_and_branches(page, address):
@@ -154,9 +158,9 @@ def test_the_policy_drives_and_reality_is_followed(page, address):
     page.get_by_role("button", name="Play", exact=True).click()
     expect(steps).to_have_text(re.compile(r"step (\d\d+|[5-9])"), timeout=PATIENCE)
     page.get_by_role("button", name="Pause").click()
-    page.get_by_role("button", name="To the beginning").click()
+    page.get_by_role("button", name="To the start").click()
     expect(steps).to_have_text("step 0")
-    page.get_by_label("As it really was").check()
+    page.get_by_label("The recording").check()
     page.get_by_role("button", name="Play", exact=True).click()
     expect(page.locator(".real figcaption span")).to_have_text("the episode ended", timeout=PATIENCE)
     expect(page.get_by_role("button", name="Play", exact=True)).to_be_disabled()
@@ -183,6 +187,46 @@ def test_files_outside_are_refused_and_so_are_foreign_pages(page, browser, addre
     assert not page.evaluate("(to) => fetch(to).then(() => true, () => false)", f"{address}api/runs")
 
 
+STATES = {"live": "live", "nested/pixels": "finished"}
+
+
+def test_runs_are_searched_ticked_and_compared(page, address):
+    page.goto(address)
+    for name, state in STATES.items():
+        item = page.locator(".run", has=page.get_by_role("checkbox", name=name, exact=True))
+        expect(item.locator(".state")).to_have_text(state)
+    page.get_by_role("button", name="None").click()
+    expect(page.locator("#count")).to_have_text("0 of 2 shown")
+    page.get_by_role("searchbox").fill("catch FINISHED")
+    expect(page.locator(".run")).to_have_count(1)
+    page.get_by_role("button", name="All", exact=True).click()
+    expect(page.locator("#count")).to_have_text("1 of 2 shown, 1 found")
+    page.get_by_role("searchbox").fill("")
+    page.get_by_role("button", name="All", exact=True).click()
+    page.locator("#differences summary").click()
+    expect(page.locator("#differences thead")).to_contain_text("run.train_ratio")
+    expect(page.locator("#differences tbody tr")).to_have_count(2)
+
+
+def test_charts_are_saved_and_read_in_other_units(page, address):
+    page.goto(address)
+    card = page.locator("article", has=page.get_by_text("Return of training episodes", exact=True))
+    card.wait_for()
+    with page.expect_download() as numbers:
+        card.get_by_role("button", name="as CSV").click()
+    assert Path(numbers.value.path()).read_text().startswith("series,environment steps,value,low,high\n")
+    with page.expect_download() as picture:
+        card.get_by_role("button", name="as PNG").click()
+    assert Path(picture.value.path()).read_bytes().startswith(b"\x89PNG")
+    page.locator("#axis").select_option("updates")
+    expect(card.locator(".chart")).to_have_attribute("aria-label", re.compile("over updates"))
+    page.locator("#log").check()
+    card.locator(".chart").hover()
+    box = page.locator(".tip:visible").bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= page.viewport_size["width"]
+
+
 def test_nothing_is_asked_of_the_network(page, address):
     asked = []
     page.on("request", lambda request: asked.append(request.url))
@@ -190,3 +234,40 @@ def test_nothing_is_asked_of_the_network(page, address):
     page.locator(".card").first.wait_for()
     assert len(asked) > 5
     assert all(url.startswith((address, "data:")) for url in asked)
+
+
+@pytest.fixture(scope="module")
+def sixty(tmp_path_factory) -> Iterator[str]:
+    """The address of a dashboard that shows sixty runs: two environments, three settings, ten seeds."""
+    folder = tmp_path_factory.mktemp("sixty")
+    model = {"deter": 16, "groups": 4, "classes": 4}
+    names = [f"loss/{name}" for name in "abcdefghijklmnopqrst"]
+    for number in range(60):
+        run = folder / f"{number:02d}"
+        run.mkdir()
+        config = {"model": model | {"units": number // 10 % 3}, "run": {"steps": 100}, "seed": number % 10}
+        (run / "agent.json").write_text(json.dumps({"env": f"E{number // 30}", "config": config}))
+        rows = [{"step": step, "episode/return": number + step} | dict.fromkeys(names, step) for step in range(500)]
+        (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with command("dashboard", str(folder), "--port", "0", cwd=folder) as dashboard:
+        yield re.search(r"http://127\.0\.0\.1:\d+/", dashboard.stdout.readline())[0]
+
+
+def test_sixty_runs_are_drawn_at_once(page, sixty):
+    page.goto(sixty)
+    page.locator(".card").first.wait_for()
+    begun = time.monotonic()
+    page.get_by_role("button", name="All", exact=True).click()
+    returns = page.locator("article", has=page.get_by_text(re.compile("^Return of training episodes · E[01]$")))
+    expect(returns).to_have_count(2)  # environments don't share an axis
+    for env, card in enumerate(returns.all()):
+        expect(card.locator(".chart")).to_have_attribute("aria-label", re.compile(rf"(E{env}.*\(10 runs\).*){{3}}"))
+        expect(card.locator(".names > span")).to_have_count(3)  # a line for each group, not for each run
+    assert time.monotonic() - begun < 2 * SLOWNESS
+    page.locator("#middle").select_option("runs")
+    expect(returns.first.locator(".chart")).to_have_attribute("aria-label", re.compile("And 18 more"))
+    page.locator("summary", has_text="Losses").click()
+    smooth = "(s) => { const t = performance.now(); s.value = %s; s.dispatchEvent(new Event('input')); "
+    measure = smooth + "return performance.now() - t; }"
+    times = [page.locator("#smoothing").evaluate(measure % weight) for weight in (0.1, 0.5, 0.9)]
+    assert min(times) < 200 * SLOWNESS, times

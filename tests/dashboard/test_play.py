@@ -1,4 +1,4 @@
-"""Dreams played over a WebSocket, on a real run."""
+"""Dreams played over a WebSocket, in a real run."""
 
 import base64
 
@@ -6,9 +6,10 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from reverie.dashboard import play
+from reverie.dashboard import play, wire
 from reverie.dashboard.app import make_app
 from reverie.dashboard.play import Player
+from reverie.dreams import Dreamer
 
 HOME, PLAY = "http://127.0.0.1:8765", "ws://127.0.0.1:8765/play"
 
@@ -34,11 +35,22 @@ def socket(trained):
 def test_a_run_is_opened_with_moments_to_begin_from(socket):
     opened = ask(socket, do="open", run="nested/pixels")
     assert opened["env_steps"] == 60
+    assert opened["damaged"] == []
     assert opened["observations"] == {"image": {"kind": "image", "shape": [64, 64, 3]}}
     assert opened["actions"] == {"action": {"kind": "classes", "shape": [], "classes": 3, "counts": None}}
+    for moment in opened["moments"]:  # episodes of Catch have 8 records, so the excerpt has all of them
+        assert moment["whole"]
+        assert 0 <= moment["time"] < 8
+        assert moment["return"] in (-1, 0, 1)
     image = opened["moments"][0]["observation"]["image"]
     assert (image["height"], image["width"], image["channels"]) == (64, 64, 3)
     assert len(base64.b64decode(image["pixels"])) == 64 * 64 * 3
+
+
+def test_the_page_hears_of_damaged_checkpoints(trained):
+    dreamer = Dreamer.load(trained / "nested" / "pixels", moments=1)
+    dreamer.damaged = ("'\x1b' is damaged.",)
+    assert wire.opened("x", dreamer)["damaged"] == [r"'\x1b' is damaged."]
 
 
 def test_a_dream_is_steered_rewound_and_branched(socket):
@@ -64,15 +76,15 @@ def test_a_dream_is_steered_rewound_and_branched(socket):
     [
         ({"do": "open", "run": "../.."}, "not in the folder"),
         ({"do": "open", "run": "nested"}, "There is no run 'nested' here."),
-        ({"do": "begin", "moment": 99, "seed": 0}, "moments 0 to 11, got 99"),
+        ({"do": "begin", "moment": 99, "seed": 0}, "moment must be in 0 to 11, got 99"),
         ({"do": "begin", "moment": 0, "seed": -1}, "The seed must be between"),
-        ({"do": "begin", "moment": 0, "seed": "0"}, "not one that the dashboard knows"),
-        ({"do": "step", "action": {"action": 3}}, "classes 0 to 2, got 3"),
+        ({"do": "begin", "moment": 0, "seed": "0"}, "does not know this request"),
+        ({"do": "step", "action": {"action": 3}}, "must be in 0 to 2, got 3"),
         ({"do": "step", "action": {"action": [1]}}, "integers of shape (), got [1]"),
-        ({"do": "step"}, "not one that the dashboard knows"),
-        ({"do": "go", "state": -1}, "states 0 to"),
-        ({"do": "fly"}, "not one that the dashboard knows"),
-        ([], "not one that the dashboard knows"),
+        ({"do": "step"}, "does not know this request"),
+        ({"do": "go", "state": -1}, "The state must be in 0 to"),
+        ({"do": "fly"}, "does not know this request"),
+        ([], "does not know this request"),
     ],
 )
 def test_what_cannot_be_done_is_said_and_the_dream_goes_on(socket, request_, problem):
@@ -96,7 +108,7 @@ def test_what_is_no_request_is_refused(socket):
 def test_without_a_run_there_is_no_dream(trained):
     with connect(trained) as socket:
         assert ask(socket, do="begin", moment=0, seed=0)["message"] == "Open a run first."
-        assert ask(socket, do="policy")["message"] == "Begin a dream first."
+        assert ask(socket, do="policy")["message"] == "Start a dream first."
 
 
 def test_a_run_without_a_checkpoint_says_so(written):
@@ -120,7 +132,7 @@ def test_there_are_not_more_sessions_than_allowed(trained):
                 with pytest.raises(WebSocketDisconnect) as closed:
                     second.receive_json()
                 assert closed.value.code == play.FULL
-                assert "1 dreams are being played already" in closed.value.reason
+                assert "Already 1 dream is being played" in closed.value.reason
 
 
 def test_an_idle_session_ends(trained):

@@ -1,4 +1,4 @@
-"""The command: where it listens, what it prints, and what is wrong in a sentence."""
+"""The command: where it listens, what it prints, and its error messages."""
 
 import os
 import re
@@ -18,7 +18,7 @@ from reverie.errors import InputError
 
 @pytest.fixture
 def taken():
-    """A port that somebody listens on."""
+    """A port in use."""
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -26,7 +26,7 @@ def taken():
 
 
 def test_a_port_that_is_taken_is_a_sentence(taken):
-    with pytest.raises(InputError, match=f"port {taken} is taken; choose another one with --port"):
+    with pytest.raises(InputError, match=f"Port {taken} is in use on 127.0.0.1; choose another one with --port"):
         serve._listen("127.0.0.1", taken)
 
 
@@ -35,7 +35,7 @@ def test_without_a_port_the_next_free_one_is_found(taken, monkeypatch):
     with serve._listen("127.0.0.1", None) as listening:
         assert taken < listening.getsockname()[1] < taken + serve.TRIED
     monkeypatch.setattr(serve, "TRIED", 1)
-    with pytest.raises(InputError, match="are all taken"):
+    with pytest.raises(InputError, match="are all in use"):
         serve._listen("127.0.0.1", None)
 
 

@@ -1,4 +1,4 @@
-"""Runs to dream in: real ones, that collected experience and saved it. Their networks are as they were initialised."""
+"""Real runs to dream in, which collected experience and saved it. Their networks are untrained."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ TINY = Config(
 
 
 class Everything(gym.Env):
-    """All kinds of observations, and of actions."""
+    """Observations and actions of every kind."""
 
     observation_space = gym.spaces.Dict(
         {
@@ -53,7 +53,7 @@ ENVS = {
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory) -> Path:
-    """A folder with a run of each kind, by their names in ENVS."""
+    """A folder with one run per entry of ENVS, under its name."""
     folder = tmp_path_factory.mktemp("runs")
     for name, env in ENVS.items():
         train(env, TINY, logdir=folder / name, quiet=True)

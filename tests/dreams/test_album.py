@@ -1,4 +1,4 @@
-"""Pictures of dreams: what they show, and which are kept."""
+"""Pictures and films of open-loop predictions: what they show, and which are kept."""
 
 import json
 
@@ -12,17 +12,20 @@ from reverie.dreams.open_loop import Pair
 
 B, T = 3, 6
 HORIZON = np.array([[0, 0, 0, 1, 2, 3]] * B)
-COLOURS = np.array([[200, 0, 0], [0, 200, 0], [0, 0, 200]], np.uint8)
+COLORS = np.array([[200, 0, 0], [0, 200, 0], [0, 0, 200]], np.uint8)
 
 
 def pictures(channels: int = 3, side: int = 8) -> np.ndarray:
-    """A colour for each sequence."""
-    return np.broadcast_to(COLOURS[:, None, None, None, :1].repeat(channels, -1), (B, T, side, side, channels)).copy()
+    """Images in one color per sequence."""
+    return np.broadcast_to(COLORS[:, None, None, None, :1].repeat(channels, -1), (B, T, side, side, channels)).copy()
 
 
 def dream(*, images: bool = True) -> OpenLoop:
     rng = np.random.default_rng(0)
-    pair = lambda *shape: Pair(rng.normal(size=(B, T, *shape)), rng.normal(size=(B, T, *shape)))  # noqa: E731
+
+    def pair(*shape: int) -> Pair:
+        return Pair(rng.normal(size=(B, T, *shape)), rng.normal(size=(B, T, *shape)))
+
     observation = {"arm/angle": pair(20), "time": pair()} | (
         {"camera/top": Pair(pictures(), pictures())} if images else {}
     )
@@ -31,40 +34,44 @@ def dream(*, images: bool = True) -> OpenLoop:
     return OpenLoop(observation, pair(), pair(), first, HORIZON, {"rew": np.array([0.5, 1.5, np.nan, 2.0])})
 
 
+def film(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    return np.stack(list(draw_film(truth, prediction, HORIZON[:, : truth.shape[1]], "title")))
+
+
 def test_a_film_shows_truth_model_and_error_above_each_other():
-    truth = np.broadcast_to(COLOURS[:, None, None, None], (B, T, 8, 8, 3))
-    frames = draw_film(truth, np.zeros_like(truth), HORIZON, "title")
+    truth = np.broadcast_to(COLORS[:, None, None, None], (B, T, 8, 8, 3))
+    frames = film(truth, np.zeros_like(truth))
     assert len(frames) == T
-    assert frames.shape[1] % 2 == frames.shape[2] % 2 == 0
     across = 96 + 8
-    for column, colour in enumerate(COLOURS):
+    for column, color in enumerate(COLORS):
         left = LEFT + column * across
-        np.testing.assert_array_equal(frames[0, TOP + 48, left + 48], colour)
+        np.testing.assert_array_equal(frames[0, TOP + 48, left + 48], color)
         np.testing.assert_array_equal(frames[0, TOP + across + 48, left + 48], 0)
-        assert frames[0, TOP + 2 * across + 48, left + 48].sum() > 300  # far off: a bright colour
-    frame = lambda t: tuple(frames[t, TOP + across - 2, LEFT + 10].tolist())  # noqa: E731
-    assert (frame(2), frame(3)) == (SEEN, DREAMED)
-    assert np.any(frames[2, -22:] != frames[3, -22:])  # and the words below
+        assert frames[0, TOP + 2 * across + 48, left + 48].sum() > 300  # a large error is bright
+    borders = [tuple(frame[TOP + across - 2, LEFT + 10].tolist()) for frame in frames]
+    assert borders == [SEEN] * 3 + [DREAMED] * 3
+    assert np.any(frames[2, -22:] != frames[3, -22:])  # the caption changes, too
 
 
 def test_no_error_is_dark():
-    frames = draw_film(pictures(), pictures(), HORIZON, "title")
+    frames = film(pictures(), pictures())
     assert frames[0, TOP + 2 * (96 + 8) + 48, LEFT + 48].max() < 30
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 6, 9])
 def test_any_number_of_channels_is_drawn(channels):
-    assert draw_film(pictures(channels), pictures(channels), HORIZON, "title").shape[-1] == 3
+    assert film(pictures(channels), pictures(channels)).shape[-1] == 3
 
 
 @pytest.mark.parametrize("shape", [(8, 200), (256, 9), (256, 300)])
 def test_any_shape_is_drawn(shape):
     images = np.zeros((B, 2, *shape, 3), np.uint8)
-    assert draw_film(images, images, HORIZON[:, :2], "title").shape[0] == 2
+    assert len(film(images, images)) == 2
 
 
 def test_without_an_encoder_a_film_is_a_gif(tmp_path, monkeypatch):
-    monkeypatch.setattr("reverie.dreams.film.find_spec", lambda name: None)
+    monkeypatch.setattr("reverie.dreams.film.has_encoder", lambda: False)
+    monkeypatch.setattr("reverie.dreams.video.has_encoder", lambda: False)
     path = write_film(tmp_path / "film", draw_film(pictures(), pictures(), HORIZON, "title"))
     assert path.suffix == ".gif"
     with Image.open(path) as film:
@@ -72,8 +79,9 @@ def test_without_an_encoder_a_film_is_a_gif(tmp_path, monkeypatch):
 
 
 def test_an_encoder_that_fails_says_why(tmp_path):
-    with pytest.raises(OSError, match="ffmpeg could not write .*No such file"):
-        write_film(tmp_path / "nowhere" / "film", draw_film(pictures(), pictures(), HORIZON, "title"))
+    (tmp_path / ".film.unfinished.mp4").mkdir()
+    with pytest.raises(OSError, match="ffmpeg could not write .*Is a directory"):
+        write_film(tmp_path / "film", draw_film(pictures(), pictures(), HORIZON, "title"))
 
 
 def test_an_album_has_errors_curves_and_films_of_every_image(tmp_path):

@@ -1,4 +1,4 @@
-"""Open-loop prediction equals looking and then imagining, one step at a time."""
+"""Open-loop prediction equals observing and then imagining, one step at a time."""
 
 from functools import partial
 
@@ -26,7 +26,7 @@ def model() -> WorldModel:
 
 @pytest.fixture(scope="module")
 def batch() -> Experience:
-    """The second sequence has an episode that ends in the dreamed half; trained step 4 begins another."""
+    """Two sequences; in the second, an episode ends in the predicted half and another begins at record 5."""
     rng, flags = np.random.default_rng(0), np.zeros((B, T + 1), bool)
     first, last = flags.copy(), flags.copy()
     first[1, 5], last[1, 4] = True, True
@@ -51,8 +51,11 @@ def dream(model, batch) -> OpenLoop:
 
 
 def stepwise(model: WorldModel, batch: Experience) -> Latent:
-    """The same latents by the model's public parts: it looks at steps 0 to 2 and where an episode begins."""
-    record = lambda row, t: {name: x[row : row + 1, t : t + 1] for name, x in batch.observation.items()}  # noqa: E731
+    """The same latents from the model's public methods: it observes steps 0 to 2 and the start of an episode."""
+
+    def record(row: int, t: int) -> dict[str, np.ndarray]:
+        return {name: x[row : row + 1, t : t + 1] for name, x in batch.observation.items()}
+
     observe, imagine = compiled(lambda model, *x: model.observe(*x)), compiled(lambda model, *x: model.imagine(*x))
     rows = []
     for row in range(B):
@@ -85,13 +88,13 @@ def test_it_looks_at_the_first_half_and_dreams_the_rest(model, batch, dream):
 
 def test_what_is_dreamed_does_not_depend_on_what_is_not_seen(model, batch, dream):
     hidden = batch.observation["a"].copy()
-    hidden[:, 4:] += 100  # the dreamed half of both, with the second's new episode at record 5
+    hidden[:, 4:] += 100  # the predicted half of both, including the start of the second episode
     changed = batch._replace(observation=batch.observation | {"a": hidden})
     other = jax.device_get(open_loop(model, changed, None, discount=DISCOUNT, dtype=jnp.float32))
     same = dream.observation["a"].prediction, other.observation["a"].prediction
     np.testing.assert_array_equal(same[0][0], same[1][0])
     np.testing.assert_array_equal(same[0][1, :4], same[1][1, :4])
-    assert np.any(same[0][1, 4] != same[1][1, 4])  # the first moment of an episode is seen
+    assert np.any(same[0][1, 4] != same[1][1, 4])  # the first record of an episode is observed
 
 
 def test_truth_is_what_was_recorded_without_the_context(batch, dream):

@@ -1,4 +1,4 @@
-"""Dreams: they repeat, branch, and can be held against what really happened."""
+"""Dreams are reproducible, branch, and compare with the recording."""
 
 import shutil
 from dataclasses import replace
@@ -29,7 +29,7 @@ def dreamer(request, dreamers) -> Dreamer:
 
 
 def unlike(action: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Another action than this one."""
+    """A different action."""
     return {name: (x == 0).astype(np.int32) if x.dtype.kind == "i" else -x for name, x in action.items()}
 
 
@@ -47,7 +47,7 @@ def test_a_scene_is_in_the_environments_terms(dreamer):
             assert value.shape == feature.shape
             assert value.dtype == np.uint8 if isinstance(feature, Image) else np.all(np.isfinite(value))
         assert 0 < scene.cont <= 1
-        assert scene.reward == scene.value == 0  # as the heads begin
+        assert scene.reward == scene.value == 0  # untrained heads
         for name, feature in spaces.action.items():
             policy = scene.policy[name]
             if isinstance(feature, Discrete):
@@ -87,7 +87,7 @@ def test_rewind_and_branch(dreamer):
     assert (branch.parent, branch.time) == (1, 2)
     assert not same(branch.latent.deter, dream.states[2].latent.deter)
     dream.go(1)
-    assert dream.policy_step() is dream.states[2]  # where it was before: nothing is imagined twice
+    assert dream.policy_step() is dream.states[2]  # reached before, so not imagined again
     assert dream.now == 2
     assert len(dream.states) == 5
 
@@ -103,17 +103,17 @@ def test_the_recorded_actions_lead_along_what_really_happened(dreamer):
             if step < moment.known:
                 dream.recorded_step()
         assert dream.recorded_action is None
-        with pytest.raises(InputError, match="not known here"):
+        with pytest.raises(InputError, match="No recorded action is known here"):
             dream.recorded_step()
         dream.policy_step()
         assert dream.truth is None
         dream.go(0)
         dream.step(unlike(dream.recorded_action))
-        assert dream.truth is None  # nobody knows what would have happened
+        assert dream.truth is None  # the recording does not tell
 
 
 def test_the_truth_is_what_the_environment_does(dreamers):
-    """In Catch the ball falls by a row and the paddle goes where the action says."""
+    """In Catch, the ball falls by one row per step and the paddle follows the action."""
     dreamer, across = dreamers["vector"], 2 / 7
     for number, moment in enumerate(dreamer.moments):
         dream = dreamer.dream(number)
@@ -147,14 +147,14 @@ def test_a_dream_begins_with_what_the_agent_believes_then(runs, dreamers):
 @pytest.mark.parametrize(
     ("action", "problem"),
     [
-        (None, "has the entries"),
-        ({"turn": [0, 0]}, "has the entries"),
-        ({"turn": [0, 0], "buttons": [0, 3]}, "has classes 0 to 2"),
-        ({"turn": [0, 0], "buttons": [2, 0]}, "has classes 0 to 2"),  # the first button has two
-        ({"turn": [0, 0], "buttons": [0.5, 0]}, "is integers of shape"),
-        ({"turn": [0, 0, 0], "buttons": [0, 0]}, "is numbers of shape"),
-        ({"turn": [[0], [0, 0]], "buttons": [0, 0]}, "is numbers of shape"),
-        ({"turn": ["left", "right"], "buttons": [0, 0]}, "is numbers of shape"),
+        (None, "must have the entries"),
+        ({"turn": [0, 0]}, "must have the entries"),
+        ({"turn": [0, 0], "buttons": [0, 3]}, "must be in 0 to 2"),
+        ({"turn": [0, 0], "buttons": [2, 0]}, "must be in 0 to 2"),  # the first button has two
+        ({"turn": [0, 0], "buttons": [0.5, 0]}, "must be integers of shape"),
+        ({"turn": [0, 0, 0], "buttons": [0, 0]}, "must be numbers of shape"),
+        ({"turn": [[0], [0, 0]], "buttons": [0, 0]}, "must be numbers of shape"),
+        ({"turn": ["left", "right"], "buttons": [0, 0]}, "must be numbers of shape"),
         ({"turn": [float("nan"), 0], "buttons": [0, 0]}, "must be finite"),
     ],
 )
@@ -174,25 +174,29 @@ def test_a_dream_does_not_grow_for_ever(dreamers, monkeypatch):
     with pytest.raises(InputError, match="at most 3 states"):
         dream.policy_step()
     dream.go(0)
-    dream.policy_step()  # there has been one
+    dream.policy_step()  # reached before
 
 
 def test_states_and_moments_that_are_not_there(dreamers):
-    with pytest.raises(InputError, match="moments 0 to 11, got 12"):
+    with pytest.raises(InputError, match="moment must be in 0 to 11, got 12"):
         dreamers["vector"].dream(12)
-    with pytest.raises(InputError, match="states 0 to 0, got 1"):
+    with pytest.raises(InputError, match="state must be in 0 to 0, got 1"):
         dreamers["vector"].dream().go(1)
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(runs, tmp_path):
     run = shutil.copytree(runs / "vector", tmp_path / "run")
     older = Dreamer.load(run).env_steps
+    assert Dreamer.load(run).damaged == ()
     config = Agent.load(run).config
     train("reverie/CatchVector-v0", replace(config, run=replace(config.run, steps=80)), logdir=run, quiet=True)
     assert Dreamer.load(run).env_steps == 80
     newest = max((run / "checkpoints/arrays").glob("networks-*"))
     newest.write_bytes(newest.read_bytes()[:-4] + b"\0\0\1\1")
-    assert Dreamer.load(run).env_steps == older
+    reopened = Dreamer.load(run)
+    assert reopened.env_steps == older
+    assert len(reopened.damaged) == 1
+    assert newest.name in reopened.damaged[0]
     for file in (run / "checkpoints/arrays").glob("networks-*"):
         file.unlink()
     with pytest.raises(InputError, match="No checkpoint of .* can be read"):
@@ -200,7 +204,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(runs, tmp_path):
 
 
 def test_a_run_is_opened_while_it_saves(runs, tmp_path):
-    """After every step it writes a checkpoint beside training, and removes the one before the last."""
+    """The run writes a checkpoint after every step while it trains, and removes the one before the last."""
     run, seen = tmp_path / "run", list[int]()
     config = Agent.load(runs / "vector").config
     often = replace(config, run=replace(config.run, steps=2000, checkpoint_every=0))

@@ -83,6 +83,10 @@ IMAGES = [
     spaces.Box(0, 255, (4, 16, 12), np.uint8),
     spaces.Box(0, 1, (16, 12, 3), np.float32),
     spaces.Box(0, 255, (2, 3, 16, 12), np.float32),
+    spaces.Box(0, 5, (16, 12), np.uint8),
+    spaces.Box(-1, 1, (16, 12, 3), np.float32),
+    spaces.Box(0, 65535, (16, 12, 1), np.uint16),
+    spaces.Box(0, 1, (16, 12, 2), bool),
 ]
 OTHERS = [
     spaces.Box(-INF, INF, (3,), np.float32),

@@ -10,9 +10,11 @@ import gymnasium as gym
 import pytest
 from gymnasium.envs.classic_control.cartpole import CartPoleEnv
 
+from reverie.config import Config, EnvConfig, ModelConfig
 from reverie.envs import Environments, MissingDependencyError, UnknownEnvironmentError, make_env
 from reverie.envs.opening import parse
 from reverie.errors import InputError
+from reverie.training import inspect
 
 
 @pytest.fixture
@@ -21,6 +23,7 @@ def module(monkeypatch: pytest.MonkeyPatch) -> Iterator[types.ModuleType]:
     module = types.ModuleType("my_suite")
     module.build = lambda **kwargs: CartPoleEnv(**kwargs)  # type: ignore[attr-defined]
     module.not_an_env = lambda: 3  # type: ignore[attr-defined]
+    module.build.__module__ = module.not_an_env.__module__ = "my_suite"  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "my_suite", module)
     gym.register("Mine-v3", CartPoleEnv)
     yield module
@@ -166,3 +169,11 @@ def test_reset_options_reach_every_reset() -> None:
     with Environments(Optional, 2, reset_options={"low": 0.0, "high": 0.1}, check=False) as envs:
         envs.reset()
     assert received == [{"low": 0.0, "high": 0.1}] * 2
+
+
+def test_settings_of_a_config_reach_the_environment(capsys: pytest.CaptureFixture[str]) -> None:
+    model = ModelConfig(deter=8, hidden=4, classes=4, depth=2, units=8, groups=2, blocks=2)
+    inspect("FrozenLake-v1", Config(model=model, env=EnvConfig(kwargs=("map_name=8x8", "is_slippery=False"))))
+    assert "one of 64 classes" in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"env.kwargs takes name=value, .*got 'map_name'"):
+        inspect("FrozenLake-v1", Config(env=EnvConfig(kwargs=("map_name",))))

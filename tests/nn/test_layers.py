@@ -64,9 +64,9 @@ def test_linear():
     np.testing.assert_allclose(layer(x), np.asarray(x) @ np.asarray(layer.weight) + 0.5, rtol=1e-5, atol=1e-6)
 
 
-def test_shares_of_a_linear_layer_add_up():
+def test_partial_products_of_a_linear_layer_add_up():
     layer, x = Linear(7, 3, key=KEY), normal(2, 7)
-    shares = layer.share(x[:, :3], start=0) + layer.share(x[:, 3:], start=3)
+    shares = layer.partial(x[:, :3], start=0) + layer.share(x[:, 3:], start=3)
     np.testing.assert_allclose(shares, layer(x), rtol=1e-5, atol=1e-6)
 
 

@@ -1,4 +1,4 @@
-"""A stretch of a saved replay: the right records, and no more of the files than it needs."""
+"""Excerpts of a saved replay buffer: the right records, reading no more than needed."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ ENVS = 2
 
 
 def record(time: int) -> Experience:
-    """Says of itself when and where it was written."""
+    """A record that holds its time and its environment."""
     flag = np.zeros(ENVS, bool)
     return Experience(
         observation={"when/where": np.stack([[time, env] for env in range(ENVS)]).astype(np.float32)},
@@ -25,7 +25,7 @@ def record(time: int) -> Experience:
 
 
 def saved(records: int, slow: int | None = None) -> tuple[dict, dict]:
-    """`slow`: so many records the second stream has."""
+    """`slow`: the number of records of the second stream."""
     template = Experience(*(_first(leaf) for leaf in record(0)))
     replay = Replay(template, capacity=2 * 14, num_envs=ENVS, sequence=4, segment=5)
     for time in range(records):
@@ -61,7 +61,7 @@ def test_each_record_is_found_with_its_neighbours_in_the_segment(records, slow):
     assert all(slots.stop - slots.start <= 6 for slots in asked)
 
 
-def test_what_is_not_held_any_more_is_an_error():
+def test_an_overwritten_record_is_an_error():
     state, parts = saved(31)
     with pytest.raises(ValueError, match="holds records 17 to 30, not 16"):
         excerpt(state, lambda part, stream, slots: parts[part], 0, 16, before=1, after=1)

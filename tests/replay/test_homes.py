@@ -1,4 +1,4 @@
-"""Wherever replay keeps its records, it does the same: memory, whose behaviour `test_replay` holds, is the measure."""
+"""Every home of the replay buffer behaves like memory, whose behavior `test_replay` checks."""
 
 import errno
 import os
@@ -49,7 +49,7 @@ def random_record(rng: np.random.Generator) -> Experience:
 
 
 def live(replay: Replay, seed: int, steps: int, *, late: int = 1) -> list[Sample]:
-    """Records with random flags come in, batches go out, and latents come back `late` draws after them."""
+    """Add records with random flags, sample batches, and write latents back `late` samples later."""
     rng, samples = np.random.default_rng(seed), list[Sample]()
     for _ in range(steps):
         replay.add(random_record(rng))
@@ -106,7 +106,7 @@ def test_a_run_may_move_from_one_home_to_another(tmp_path, before, after):
 
 
 @pytest.mark.parametrize("home", ["memory", "disk", "device"])
-def test_where_sequences_overlap_the_later_one_wins(tmp_path, home):
+def test_the_later_of_overlapping_sequences_wins(tmp_path, home):
     replay = make(home, tmp_path, length=SEQUENCE)
     rng = np.random.default_rng(0)
     for _ in range(SEQUENCE):
@@ -124,7 +124,7 @@ def test_where_sequences_overlap_the_later_one_wins(tmp_path, home):
 
 
 @pytest.mark.parametrize("home", ["memory", "disk", "device"])
-def test_what_is_allocated_is_what_is_announced(tmp_path, home):
+def test_allocated_bytes_are_as_announced(tmp_path, home):
     replay = make(home, tmp_path, length=20, segment=10)
     assert replay.nbytes == 0
     live(replay, 0, 1)
@@ -133,7 +133,7 @@ def test_what_is_allocated_is_what_is_announced(tmp_path, home):
     assert replay.nbytes == replay.nbytes_full
 
 
-def test_samples_of_the_device_are_there_and_stay_as_they_are(tmp_path):
+def test_device_samples_are_on_the_device_and_never_change(tmp_path):
     replay = make("device", tmp_path)
     sample = live(replay, 0, 20)[-1]
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(sample.experience))
@@ -146,7 +146,7 @@ def test_samples_of_the_device_are_there_and_stay_as_they_are(tmp_path):
 
 
 def test_files_vanish_with_the_process(tmp_path):
-    """Also when it is killed: they have no names to begin with."""
+    """They have no names, so even a killed process leaves none behind."""
     replay = make("disk", tmp_path)
     live(replay, 0, 40)
     assert list(tmp_path.iterdir()) == []
@@ -155,7 +155,7 @@ def test_files_vanish_with_the_process(tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere files are counted in other ways")
 def test_all_segments_share_one_file(tmp_path):
-    """Of which a process may have no more than some hundreds."""
+    """A process may only have some hundreds of open files."""
     before = len(os.listdir("/proc/self/fd"))
     replay = make("disk", tmp_path, length=400, segment=1)
     live(replay, 0, 400)
@@ -168,17 +168,17 @@ def test_disk_without_a_folder_is_refused(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="room can't be taken in advance here")
-def test_a_full_disk_is_an_error_and_not_the_end_of_the_process(tmp_path):
+def test_a_full_disk_is_an_error_and_does_not_kill_the_process(tmp_path):
     (mount := tmp_path / "small").mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(mount)], capture_output=True).returncode:
         pytest.skip("only an administrator can make a small disk")
     try:
         allocate = File(Layout(TEMPLATE), 2, 10_000, 3000, mount).allocate
         first, _ = allocate(0, 3000), allocate(1, 3000)
-        with pytest.raises(OSError, match="No space left on device; replay is kept in .* and needs") as error:
+        with pytest.raises(OSError, match="No space left on device; the replay buffer is in .* and needs") as error:
             allocate(2, 3000)
         assert error.value.errno == errno.ENOSPC
-        first.observation["image"][...] = 7  # its room is its own
+        first.observation["image"][...] = 7  # its disk space was reserved
         assert (first.observation["image"] == 7).all()
     finally:
         subprocess.run(["umount", "--lazy", str(mount)], check=True)
@@ -222,7 +222,7 @@ print(anonymous() - before, replay.nbytes_full)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere memory is counted in other ways")
-def test_records_on_disk_take_no_memory_that_the_system_cannot_have_back(tmp_path):
+def test_records_on_disk_take_only_memory_that_the_system_can_reclaim(tmp_path):
     source = Path(__file__).parents[2] / "src"
     done = subprocess.run(
         [sys.executable, "-c", LARGER_THAN_MEMORY, str(tmp_path)],
@@ -236,7 +236,7 @@ def test_records_on_disk_take_no_memory_that_the_system_cannot_have_back(tmp_pat
 
 
 def uneven(replay: Replay, seed: int, steps: int) -> tuple[list[Sample], list[list[float]]]:
-    """As `live`, with streams of which one seldom advances; also the rewards that each was given."""
+    """Like `live`, but one stream seldom advances; also returns the rewards that each received."""
     rng, samples, given = np.random.default_rng(seed), list[Sample](), [list[float]() for _ in range(ENVS)]
     for _ in range(steps):
         record, which = random_record(rng), rng.random(ENVS) < [1, 0.3]
@@ -270,7 +270,7 @@ def test_streams_need_not_advance_together(tmp_path, home):
 @pytest.mark.parametrize("length", [17, 11])
 def test_uneven_streams_are_restored(tmp_path, home, length):
     original, resumed = make("memory", tmp_path), make(home, tmp_path, length=length)
-    uneven(original, 0, 24)  # the second stream has not been around yet
+    uneven(original, 0, 24)  # the second stream is not full yet
     assert resumed.restore(original.state(), contents(original).__getitem__) == (length == 17)
     for stream, (oldest, count) in enumerate(zip(resumed._streams.oldest, resumed._streams.count, strict=True)):
         assert oldest == max(original._streams.oldest[stream], count - length)
@@ -290,7 +290,7 @@ def test_a_state_of_streams_that_advanced_together_may_have_one_number_for_all(t
     assert_equal(live(resumed, 1, 25), live(original, 1, 25))
 
 
-def test_of_complete_sequences_the_stream_that_went_on_furthest_comes_first(tmp_path):
+def test_the_sequence_with_the_most_records_after_it_comes_first(tmp_path):
     replay = make("memory", tmp_path)
     rng = np.random.default_rng(0)
     for step in range(2 * SEQUENCE):

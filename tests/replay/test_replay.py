@@ -1,11 +1,12 @@
-"""Replay: what it hands out is what was put in, uniformly, the newest once and first, and never torn.
+"""The replay buffer samples what was added: uniformly, new sequences first and once, and never torn.
 
-Every leaf of a record depends on its stream and its id, so that any batch can be checked against its `rows`.
+Every leaf of a record depends on its stream and its id, so any batch can be checked against its `rows`.
 """
 
 import json
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import numpy as np
@@ -14,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reverie.experience import Experience
-from reverie.replay import Replay, Rows, Sample
+from reverie.replay import Replay, Rows, Sample, read_run, split_episodes
+from reverie.storage import Part, Store
 
 DETER, STOCH = 3, 2
 TEMPLATE = Experience(
@@ -35,7 +37,7 @@ shapes = st.fixed_dictionaries(
 
 
 def contents(stream: np.ndarray, time: np.ndarray) -> Experience:
-    """The records with ids `time` of `stream`, which broadcast; every leaf but the flags tells them apart."""
+    """The records with ids `time` of `stream` (broadcast together); every leaf but the flags identifies them."""
     where = np.stack(np.broadcast_arrays(stream, time), axis=-1)
     mixed = where @ [101, 7]
     never = np.zeros(mixed.shape, bool)
@@ -63,7 +65,7 @@ def record(num_envs: int, time: int, **flags: list[bool]) -> Experience:
 
 
 def make(num_envs: int, length: int, sequence: int, steps: int = 0, **options: int) -> Replay:
-    """A replay of `length` records per stream to which `steps` have been added."""
+    """A buffer of `length` records per stream, to which `steps` have been added."""
     capacity = num_envs * length
     replay = Replay(TEMPLATE, capacity=capacity, num_envs=num_envs, sequence=sequence, **options)
     fill(replay, num_envs, range(steps))
@@ -80,9 +82,9 @@ def starts(rows: Rows) -> list[tuple[int, int]]:
 
 
 def check_whole(sample: Sample, sequence: int, truth: np.ndarray | None = None) -> None:
-    """Every sequence is the consecutive records of one stream that `rows` says.
+    """Check that every sequence consists of the consecutive records that `rows` names.
 
-    `truth`, if latents have been written, is what they are by now for each stream and id.
+    `truth` has the latents of each stream and id, if any have been written.
     """
     stream, time = sample.rows.stream[:, None], sample.rows.first[:, None] + np.arange(sequence)
     expected = contents(stream, time)
@@ -95,7 +97,7 @@ def check_whole(sample: Sample, sequence: int, truth: np.ndarray | None = None) 
         assert (got == leaf).all()
 
 
-# What is drawn
+# Sampling
 
 
 @pytest.mark.parametrize(
@@ -179,7 +181,7 @@ def test_online_off() -> None:
     actions=st.lists(st.tuples(st.integers(0, 12), st.integers(0, 9)), min_size=1, max_size=12),
 )
 def test_online_each_once_and_first(shape: dict[str, int], extra: int, actions: list[tuple[int, int]]) -> None:
-    """Against a queue kept in the plainest way, while records are added, drawn and overwritten."""
+    """Compare with a naive queue while records are added, sampled and overwritten."""
     num_envs, sequence = shape["num_envs"], shape["sequence"]
     length = sequence + extra
     replay = make(length=length, steps=sequence, **shape)
@@ -211,7 +213,7 @@ def test_online_each_once_and_first(shape: dict[str, int], extra: int, actions: 
 def test_latents_are_written_where_they_belong(
     shape: dict[str, int], extra: int, actions: list[tuple[int, int]]
 ) -> None:
-    """Against one array per stream that forgets nothing, with updates that come up to three draws late."""
+    """Compare with one array per stream that forgets nothing; updates arrive up to three samples late."""
     num_envs, sequence = shape["num_envs"], shape["sequence"]
     replay = make(length=sequence + extra, steps=sequence, **shape)
     truth = contents(np.arange(num_envs)[:, None], np.arange(sequence + 9 * 12)).reward.astype(int)
@@ -262,7 +264,7 @@ def test_latents_may_come_in_another_precision() -> None:
 
 @pytest.mark.parametrize("segment", [1, 2, 1024])
 def test_cut_off_is_marked_last(segment: int) -> None:
-    """Stream 0 is cut off after record 2, stream 1 ends properly, stream 2 goes on; the ring holds 4."""
+    """Stream 0 is cut off after record 2, stream 1 ends there, stream 2 continues; the buffer holds 4 records."""
     replay = make(3, 4, 4, segment=segment)
     for time in range(8):
         again = time % 4 == 3
@@ -281,7 +283,7 @@ def test_cut_off_is_marked_last(segment: int) -> None:
                 sample = replay.sample(3)
             order = np.argsort(sample.rows.stream)
             last = [(time - 3 + offset) % 4 == 2 for offset in range(4)]
-            # The newest record is not known to be cut off before the next one has come.
+            # That the newest record was cut off is known once the next one has arrived.
             known = [cut and offset < 3 for offset, cut in enumerate(last)]
             assert sample.experience.is_last[order].tolist() == [known, last, [False] * 4]
             assert sample.experience.is_terminal[order].tolist() == [[False] * 4, last, [False] * 4]
@@ -298,7 +300,7 @@ def test_first_record_of_all_marks_nothing() -> None:
 
 
 def saved(replay: Replay) -> tuple[dict, Callable]:
-    """As a checkpoint would: the state through JSON, and every piece copied now."""
+    """Save like a checkpoint: the state as JSON, and a copy of every part."""
     pieces = {name: copy() for name, (_, copy) in replay.parts().items()}
     return json.loads(json.dumps(replay.state())), pieces.__getitem__
 
@@ -315,13 +317,13 @@ def go_on(replay: Replay, num_envs: int, start: int) -> list[Sample]:
 
 @pytest.mark.parametrize("steps", [0, 1, 7, 17, 18, 60])
 @pytest.mark.parametrize("draws", [0, 1, 5])
-def test_restored_replay_goes_on_bit_for_bit(steps: int, draws: int) -> None:
+def test_a_restored_replay_continues_bit_for_bit(steps: int, draws: int) -> None:
     original = make(2, 17, 4, steps, segment=5, seed=3)
     if original.ready():
         for _ in range(draws):
             original.sample(3)
     state = saved(original)
-    fill(original, 2, range(steps, steps + 3))  # a copied state does not see what comes later
+    fill(original, 2, range(steps, steps + 3))  # the saved copy must not see what follows
     resumed = make(2, 17, 4, 9, segment=5, seed=4)
     assert resumed.restore(*state)
     assert len(resumed) == 2 * min(steps, 17)
@@ -371,7 +373,7 @@ def test_restore_into_another_capacity(length: int) -> None:
     assert len(replay) == 2 * length
 
 
-def test_restore_without_online_queue_begins_with_what_comes() -> None:
+def test_without_a_saved_online_queue_only_new_records_are_queued() -> None:
     replay = make(2, 100, 4)
     replay.restore(*saved(make(2, 100, 4, 25, online=False)))
     fill(replay, 2, range(25, 28))
@@ -384,16 +386,84 @@ def test_restore_without_online_queue_begins_with_what_comes() -> None:
 def test_restore_refuses_what_does_not_fit() -> None:
     replay = make(2, 10, 4, 10)
     before = replay.state()
-    with pytest.raises(ValueError, match=r"has 3 streams, this one has 2. Restore with num_envs=3"):
-        replay.restore(*saved(make(3, 10, 4, 10)))
     other = Replay(TEMPLATE._replace(deter=np.zeros(7, np.float32)), capacity=20, num_envs=2, sequence=4)
     other.add(record(2, 0)._replace(deter=np.zeros((2, 7), np.float32)))
-    with pytest.raises(ValueError, match=r"`deter` is float32 \(2, 1, 7\), expected float32 \(2, 1, 3\). Restore with"):
+    with pytest.raises(ValueError, match=r"'deter' is float32 \(2, 1, 7\), expected float32 \(2, 1, 3\). Restore with"):
         replay.restore(*saved(other))
     state, read = saved(make(2, 10, 4, 10))
-    with pytest.raises(ValueError, match="counters can't be: length=5"):
+    with pytest.raises(ValueError, match="impossible counters: length=5"):
         replay.restore(state | {"length": 5}, read)
     assert replay.state() == before
+
+
+@pytest.mark.parametrize("num_envs", [1, 2, 3, 5])
+def test_restore_keeps_or_drops_streams(num_envs: int) -> None:
+    """The saved buffer has three streams of 30 records, of which it holds 20."""
+    replay = make(num_envs, 20, 4, segment=7)
+    assert replay.restore(*saved(make(3, 20, 4, 30, segment=7))) == (num_envs == 3)
+    common = min(num_envs, 3)
+    assert len(replay) == 20 * common
+    assert {stream for stream, _ in starts(replay.sample(200).rows)} == set(range(common))
+    for time in range(30, 60):  # the streams differ in length until the new ones are full
+        sample = replay.sample(16)
+        old = np.flatnonzero(sample.rows.stream < 3)
+        check_whole(jax.tree.map(partial(np.take, indices=old, axis=0), sample), 4)
+        replay.add(record(num_envs, time))
+    assert len(replay) == 20 * num_envs
+
+
+WRONG = [None, True, -1, 0, 1, 5, 10**9, 10**12, 2**63, 10**399, float("inf"), "2", [], [3], [3, 3], [-1, 2], [[1], 2]]
+
+
+@settings(deadline=None, max_examples=200)
+@given(data=st.data())
+def test_any_state_is_restored_or_refused(data: st.DataObject) -> None:
+    original, replay = make(2, 11, 4, 25, segment=4), make(2, 11, 4, segment=4)
+    state, read = saved(original)
+    name = data.draw(st.sampled_from(sorted(state)))
+    try:
+        replay.restore(state | {name: data.draw(st.sampled_from(WRONG))}, read)
+    except (ValueError, KeyError):  # a KeyError: a part that does not exist
+        assert len(replay) == 0
+    else:
+        replay.sample(4)
+
+
+# Reading everything
+
+
+def test_recordings_are_all_that_is_held() -> None:
+    replay = make(2, 11, 4, 25, segment=4)
+    for stream, recording in enumerate(replay.recordings()):
+        expected = contents(np.array(stream), np.arange(14, 25))
+        jax.tree.map(np.testing.assert_array_equal, recording, expected)
+
+
+def test_episodes_begin_where_the_environment_was_reset() -> None:
+    replay = make(2, 30, 4)
+    for time in range(20):
+        first, last = time % 6 == 0, time % 6 == 5
+        replay.add(record(2, time, is_first=[first, False], is_last=[last, False]))
+    episodes = list(replay.episodes())
+    assert [len(episode.reward) for episode in episodes] == [6, 6, 6, 2, 20]
+    assert [bool(episode.is_last[-1]) for episode in episodes] == [True, True, True, False, False]
+    np.testing.assert_array_equal(episodes[1].observation["where"][:, 1], np.arange(6, 12))
+    assert list(make(2, 30, 4).episodes()) == []
+
+
+def test_a_run_is_read_like_the_live_buffer(tmp_path) -> None:
+    replay = make(2, 11, 4, 9, segment=4)
+    for time in range(9, 25):
+        replay.add(record(2, time), np.array([True, time % 2 == 0]))
+    store = Store(tmp_path / "checkpoints")
+    parts = {f"replay.{name}": Part(*part) for name, part in replay.parts().items()}
+    assert store.save(1, {"replay": replay.state()}, parts, wait=True)
+    store.close()
+    recordings = read_run(tmp_path)
+    jax.tree.map(np.testing.assert_array_equal, recordings, replay.recordings())
+    assert len(list(split_episodes(recordings[0]))) == 1
+    with pytest.raises(ValueError, match="has no checkpoint to read"):
+        read_run(tmp_path / "elsewhere")
 
 
 # Memory
@@ -435,10 +505,10 @@ def test_no_sample_before_a_whole_sequence() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"reward": np.zeros(2, np.float64)}, r"`reward` is float64 \(2,\), expected float32 \(2,\)"),
-        ({"reward": np.zeros(3, np.float32)}, r"`reward` is float32 \(3,\), expected float32 \(2,\)"),
-        ({"stoch": np.zeros((2, 9), np.uint8)}, r"`stoch` is uint8 \(2, 9\), expected uint8 \(2, 2\)"),
-        ({"action": {"move": np.int32(0)}}, r"`action.move` is int32 \(\), expected int32 \(2,\)"),
+        ({"reward": np.zeros(2, np.float64)}, r"'reward' is float64 \(2,\), expected float32 \(2,\)"),
+        ({"reward": np.zeros(3, np.float32)}, r"'reward' is float32 \(3,\), expected float32 \(2,\)"),
+        ({"stoch": np.zeros((2, 9), np.uint8)}, r"'stoch' is uint8 \(2, 9\), expected uint8 \(2, 2\)"),
+        ({"action": {"move": np.int32(0)}}, r"'action.move' is int32 \(\), expected int32 \(2,\)"),
         (
             {"observation": {"where": np.zeros((2, 2), np.int32)}},
             r"missing=\['observation.image'\], unknown=",
@@ -456,9 +526,9 @@ def test_add_refuses_other_records(change: dict, message: str) -> None:
 @pytest.mark.parametrize(
     ("shapes", "message"),
     [
-        (((2, 4, DETER), (2, 3, STOCH)), r"`deter` is \(2, 4, 3\), expected \(2, 3, 3\)"),
-        (((2, 3, DETER), (2, 3, STOCH, 9)), r"`stoch` is \(2, 3, 2, 9\), expected \(2, 3, 2\)"),
-        (((1, 3, DETER), (2, 3, STOCH)), r"`deter` is \(1, 3, 3\), expected \(2, 3, 3\)"),
+        (((2, 4, DETER), (2, 3, STOCH)), r"'deter' has the shape \(2, 4, 3\), expected \(2, 3, 3\)"),
+        (((2, 3, DETER), (2, 3, STOCH, 9)), r"'stoch' has the shape \(2, 3, 2, 9\), expected \(2, 3, 2\)"),
+        (((1, 3, DETER), (2, 3, STOCH)), r"'deter' has the shape \(1, 3, 3\), expected \(2, 3, 3\)"),
     ],
 )
 def test_write_latents_refuses_other_shapes(shapes: tuple, message: str) -> None:

@@ -1,16 +1,21 @@
-"""Runs are found, read while they are written, grouped and drawn."""
+"""Finding runs, reading them while they train, grouping and plotting them."""
 
 import csv
+import io
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
+from reverie import cli
 from reverie.config import Config, config_to_dict
-from reverie.results import Run, curves, find_runs, plot, read_metrics
+from reverie.results import Run, curves, find_runs, plot, read_metrics, table
 
 
 def write_run(path: Path, rows, *, env="CartPole-v1", config=None) -> Path:
@@ -47,8 +52,8 @@ def test_a_curve_is_the_interquartile_mean_of_the_runs(tmp_path):
     assert len(curve.runs) == 4
     assert curve.steps[-1] == 200
     at = {int(step): index for index, step in enumerate(curve.steps)}
-    assert np.isnan(curve.mean[at[98]])  # no episode had ended
-    assert curve.mean[at[100]] == curve.mean[at[198]] == 1.5  # what is known holds on
+    assert np.isnan(curve.mean[at[98]])  # no episode had ended yet
+    assert curve.mean[at[100]] == curve.mean[at[198]] == 1.5  # an empty bin repeats the one before it
     assert curve.mean[at[200]] == 11.5
     assert curve.low[at[200]] >= 10
     assert curve.high[at[200]] <= 99
@@ -97,6 +102,60 @@ def test_a_run_counts_once(tmp_path):
     assert len(find_runs([path, tmp_path, path])) == 1
 
 
+def test_the_final_score_is_over_the_last_tenth_of_the_steps(tmp_path):
+    returns = [0.0] * 90 + [10.0] * 9 + [1000.0]  # a lucky last episode
+    (curve,) = curves(find_runs(seeds(tmp_path, returns, returns)))
+    assert curve.final == (10_000, 109, 109, 109)
+    text = printed(curve)
+    assert "IQM, last 10% of steps" in text
+    assert "109" in text
+
+
+def printed(*found) -> str:
+    console = Console(width=200, file=io.StringIO())
+    console.print(table(found))
+    return console.file.getvalue()
+
+
+def test_names_from_files_never_command_the_terminal(tmp_path):
+    evil = "a\x1b]0;title\x07\x9b31m\u202e$x"
+    path = write_run(tmp_path / "run", episodes(1), env=evil)
+    found = curves(find_runs([path]))
+    text = printed(*found)
+    assert text.replace("\n", "").isprintable()
+    assert r"a\x1b]0;title\x07\x9b31m\u202e$x" in text
+    plot(found, tmp_path / "curves.png", "episode/return")
+
+
+@pytest.mark.parametrize("value", [1e17, -1e17, 1e300, -1e300, 1e-300, 5e-324, 0.0])
+def test_constants_of_any_size_are_drawn(tmp_path, value):
+    found = curves(find_runs(seeds(tmp_path, [value] * 3, [value] * 3)))
+    assert found[0].final.mean == pytest.approx(value)
+    plot(found, tmp_path / "curves.png", "episode/return")
+
+
+def test_values_that_are_no_finite_numbers_are_left_out(tmp_path):
+    values = ["NaN", "Infinity", "1e999", "1e308", "9" * 400, "null", "true", '"5"', "[5]", "{}", "[" * 10_000]
+    path = write_run(tmp_path / "run", episodes(1))
+    with (path / "metrics.jsonl").open("a") as file:
+        file.writelines(f'{{"step": {200 + i}, "episode/return": {value}}}\n' for i, value in enumerate(values))
+        file.writelines(f'{{"step": {step}, "episode/return": 7}}\n' for step in ("-1", "true", "1.5", "9" * 400))
+    np.testing.assert_array_equal(Run.read(path).series("episode/return"), [[100], [1]])
+
+
+def test_a_metric_at_step_0_alone_is_drawn(tmp_path):
+    path = write_run(tmp_path / "run", [{"step": 0, "eval/return": 3}])
+    (curve,) = curves(find_runs([path]), "eval/return")
+    plot([curve], tmp_path / "curves.png", "eval/return")
+
+
+def test_a_picture_without_a_suffix_is_a_png(tmp_path):
+    found = curves(find_runs(seeds(tmp_path, [1, 2])))
+    picture, numbers = plot(found, tmp_path / "mine", "episode/return")
+    assert (picture.name, numbers.name) == ("mine.png", "mine.csv")
+    assert picture.is_file()
+
+
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
@@ -142,5 +201,18 @@ def test_a_plot_is_a_picture_and_its_numbers(tmp_path):
         "low": "1",
         "high": "3",
     }
-    with pytest.raises(ValueError, match="can't be a picture"):
+    with pytest.raises(ValueError, match="Matplotlib can't write"):
         plot(found, tmp_path / "curves.docx", "episode/return")
+
+
+def test_reading_results_needs_no_jax():
+    code = "import reverie.results, sys; sys.exit('jax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_error_never_commands_the_terminal(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["plot", str(tmp_path / "evil\x1b]0;title\x07")])
+    printed = capsys.readouterr().err
+    assert r"evil\x1b]0;title\x07" in printed
+    assert printed.replace("\n", "").isprintable()

@@ -1,14 +1,16 @@
-"""One run on one page, whatever the run looks like."""
+"""The report page of a run, whatever the run holds."""
 
 import json
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from reverie.config import Config, config_to_dict
-from reverie.results import write_report
+from reverie.results import Run, write_report
+from reverie.results.report import _running_mean
 
 HOSTILE = '<script>alert("x")</script>&"\''
 EPISODES = [{"step": 7 * i, "episode/return": float(i), "episode/length": 7.0} for i in range(1, 40)]
@@ -30,7 +32,7 @@ def write_run(path: Path, rows, *, env: str | None = "CartPole-v1", config: Conf
 
 
 class Page(HTMLParser):
-    """Checks that tags close in order, and collects them with their text."""
+    """Checks that tags are closed in order; collects tags, links and text."""
 
     VOID = ("meta", "img", "line", "rect", "circle", "polyline")
 
@@ -71,7 +73,8 @@ def test_the_page_says_what_was_learned_and_what_to_do(tmp_path):
         "29.5",
         "learn 50.0%",
         "other 25.0%",
-        "2.00 GB",
+        "1.863 GiB",
+        "1 min 8 s",
         "seed",
         "run.steps",
     ):
@@ -100,8 +103,10 @@ def test_dreams_are_put_into_the_page_or_linked_if_they_are_large(tmp_path, monk
     assert "data:image/png;base64,Y3VydmVz" in found.links
     assert "dreams/000000000070-large.mp4" in found.links
     assert len(found.links) == 3
-    (folder / "dreams" / "000000000070.json").write_text('{"error": {"image": [1.5, null, 2.25]}}')
-    assert "2.25" in page(folder).text
+    (folder / "dreams" / "000000000070.json").write_text('{"error": {"image": [1.5, null, 2.25], "rew": [1.0]}}')
+    text = page(folder).text
+    assert "2.25" in text
+    assert "image decoding this observation; rew predicting the reward, in nats" in text
 
 
 def test_nothing_that_a_run_is_named_becomes_part_of_the_page(tmp_path):
@@ -111,10 +116,42 @@ def test_nothing_that_a_run_is_named_becomes_part_of_the_page(tmp_path):
     (folder / "dreams" / "000000000070-<b>&.png").write_bytes(b"")
     found = page(folder)
     assert not {"script", "b>"} & set(found.tags)
-    assert found.text.count("alert") == 4 + 5  # heading, page's title, times, errors; the path and five commands
+    assert found.text.count("alert") == 5 + 5  # title, heading, time, loss and its legend; the path and the commands
 
 
-@pytest.mark.parametrize("rows", [[], EPISODES[:1], [ROW], [{"step": 1, "episode/return": None}]])
+def test_the_page_names_machine_and_versions(tmp_path):
+    folder = write_run(tmp_path / "run", EPISODES)
+    assert "Machine and versions" not in page(folder).text  # nothing is recorded yet
+    (folder / "checkpoints").mkdir()
+    meta = {"versions": {"reverie": "1.2.3", "jax": None}, "machine": {"device": "TPU <9>"}}
+    (folder / "checkpoints" / "000000000273.json").write_text(json.dumps({"meta": meta}))
+    (folder / "checkpoints" / "000000000300.json").write_text("damaged")
+    text = page(folder).text
+    assert "reverie1.2.3" in text
+    assert "TPU <9>" in text
+    (folder / "run.json").write_text(json.dumps({"machine": {"devices": ["H100", "H100"]}, "host": "x"}))
+    assert "devicesH100, H100" in page(folder).text
+
+
+@pytest.mark.parametrize("value", [1e17, -1e300, 1e300, 5e-324, 1e308, 10**400, float("nan"), float("inf"), "x", None])
+def test_values_of_any_size_have_a_page(tmp_path, value):
+    rows = [row | {"episode/return": value} for row in EPISODES] + [dict.fromkeys(ROW, value) | {"step": 273}]
+    folder = write_run(tmp_path / "run", rows)
+    (folder / "dreams").mkdir()
+    (folder / "dreams" / "000000000070.json").write_text(json.dumps({"error": {"image": [value]}}))
+    assert "h1" in page(folder).tags
+
+
+def test_one_huge_return_does_not_hide_the_others(tmp_path):
+    rows = [{"step": i, "episode/return": 1e17 if i == 1 else 2.0} for i in range(1, 40)]
+    series = Run.read(write_run(tmp_path / "run", rows)).series("episode/return")[1]
+    assert _running_mean(series, 10, np.array([38])) == [2.0]
+
+
+FIRST = {"step": 0, "episode/return": 1}
+
+
+@pytest.mark.parametrize("rows", [[], [FIRST], EPISODES[:1], [ROW], [FIRST | {"episode/return": None}]])
 def test_a_run_that_has_hardly_begun_has_a_page(tmp_path, rows):
     assert "h1" in page(write_run(tmp_path / "run", rows, env=None)).tags
 

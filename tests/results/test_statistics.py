@@ -1,4 +1,4 @@
-"""Aggregates over runs against numbers computed by hand and by SciPy."""
+"""Aggregates over runs, compared with numbers computed by hand and by SciPy."""
 
 from itertools import product
 
@@ -13,7 +13,7 @@ from reverie.results import bootstrap_interval, interquartile_mean
     ("scores", "mean"),
     [
         ([7.0], 7),
-        ([1.0, 2.0, 6.0], 3),  # a quarter of three, rounded down, is none
+        ([1.0, 2.0, 6.0], 3),  # a quarter of three rounds down to none
         ([100.0, 1.0, 2.0, -50.0], 1.5),
         ([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 1000.0], 3.5),
     ],
@@ -29,26 +29,26 @@ def test_all_tasks_are_ordered_together():
 
 
 def test_the_interval_of_two_runs_is_that_of_the_four_ways_to_draw_them():
-    # 0 and 1 give the means 0, 0.5, 0.5 and 1, a quarter each: so 2.5% and 97.5% are 0 and 1.
+    # 0 and 1 give the means 0, 0.5, 0.5 and 1, each with probability 1/4: the 2.5% and 97.5% quantiles are 0 and 1.
     assert bootstrap_interval(np.array([[0.0], [1.0]])) == (0, 1)
 
 
 def test_the_interval_of_three_runs_is_that_of_all_ways_to_draw_them():
     scores = np.array([1.0, 4.0, 10.0])
     every = [interquartile_mean(scores[list(drawn)]) for drawn in product(range(3), repeat=3)]
-    # 27 equally likely ways: the most extreme have 3.7% each, more than the 2.5% that is cut off.
+    # Each of the 27 resamples has a probability of 3.7%, more than the 2.5% cut off at either end.
     assert bootstrap_interval(scores[:, None]) == (min(every), max(every))
 
 
 def test_the_interval_of_normal_scores_has_the_width_of_the_theory():
     scores = np.random.default_rng(0).normal(size=(400, 1))
     low, high = bootstrap_interval(scores)
-    # The middle half's mean has 1.09 times the mean's standard error (its efficiency is 0.84).
+    # The interquartile mean has 1.09 times the standard error of the mean (its efficiency is 0.84).
     assert high - low == pytest.approx(2 * 1.96 * 1.09 / 20, rel=0.15)
 
 
 def test_runs_are_drawn_within_their_task():
-    # Each task's runs agree, so nothing is left to chance, though the tasks differ.
+    # The runs of each task agree, so there is no uncertainty, although the tasks differ.
     assert bootstrap_interval(np.array([[1.0, 5.0], [1.0, 5.0]])) == (3, 3)
 
 

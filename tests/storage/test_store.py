@@ -254,12 +254,16 @@ def test_the_best_checkpoint_is_kept_besides_the_newest(tmp_path):
     store = Store(tmp_path / "checkpoints", keep=1, best=("networks",))
     for count, score in ((1, 5.0), (2, 9.0), (3, 7.0), (4, None)):
         parts = {"networks": part(count), "replay": part(count)}
-        assert store.save(count, {"at": count}, parts, wait=True, score=score)
+        assert store.save(count, {"at": count}, parts)
+        if score is not None:
+            store.mark_best(count, score)
+        store.wait()
         assert store.problem() is None
     best = store.best()
     assert best is not None
     assert (best.count, best.score, best.meta, set(best.files)) == (2, 9.0, {"at": 2}, {"networks"})
     assert best.read("networks")["x"][0] == 2
+    assert (store.beats_best(9.0), store.beats_best(9.1)) == (False, True)
     assert store.counts == [4]
     assert files(store) == {f"{name}.safetensors" for name in ("networks-000000000002", *NEWEST)}
     store.mark_best(4, 8.0)

@@ -62,6 +62,7 @@ def test_a_suite_sets_train_ratio_steps_and_environments():
         # Explicit flags win, even if they equal Reverie's default, and in any position.
         (["atari/pong", "--run.train-ratio", "512", "--run.steps=100000"], (512, 100_000, 16)),
         (["--env.envs", "4", "atari/pong"], (32, 50_000_000, 4)),
+        (["atari/pong", "--envs", "2", "--steps", "7"], (32, 7, 2)),
         (["--logdir", "crafter", "CartPole-v1"], (512, 100_000, 4)),
     ],
 )

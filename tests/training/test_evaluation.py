@@ -1,6 +1,9 @@
 """Evaluation: whole episodes, evenly spread, repeatable."""
 
+import subprocess
+
 import gymnasium as gym
+import imageio_ffmpeg as ffmpeg
 import numpy as np
 import pytest
 
@@ -75,3 +78,27 @@ def test_a_task_without_an_end_is_cut_off_which_is_said(agent):
     mixed = reverie.evaluate(agent, Uneven, episodes=4, envs=2, max_steps=15)
     assert sorted(mixed.lengths) == [2, 2, 15]
     assert mixed.cut_off == 1
+
+
+class Filmed(Uneven):
+    """Every episode has 2 steps, and its picture is the step."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 5}  # noqa: RUF012, as Gymnasium has it
+
+    def __init__(self, render_mode: str | None = None):
+        self.render_mode, self.length = render_mode, 2
+
+    def render(self):
+        return np.full((8, 8, 3), 80 * self.count, np.uint8)
+
+
+def test_a_film_shows_whole_episodes_at_the_environments_frame_rate(agent, tmp_path):
+    path = tmp_path / "film.mp4"
+    reverie.evaluate(agent, Filmed, episodes=5, video=path, video_episodes=2)
+    decode = [ffmpeg.get_ffmpeg_exe(), "-i", path, "-f", "rawvideo", "-pix_fmt", "gray", "-"]
+    decoded = subprocess.run(decode, capture_output=True, check=True)
+    frames = np.frombuffer(decoded.stdout, np.uint8).reshape(-1, 64).mean(1)
+    assert frames == pytest.approx([0, 80, 160] * 2, abs=4)
+    assert b"5 fps" in decoded.stderr
+    with pytest.raises(ValueError, match="video_episodes must be between 1 and the 5 episodes, got 6"):
+        reverie.evaluate(agent, Filmed, episodes=5, video=path, video_episodes=6)

@@ -131,7 +131,7 @@ def test_a_run_of_other_settings_is_refused_and_left_as_it_is(tmp_path, change, 
 
 def test_a_folder_with_something_else_is_refused(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(ValueError, match="holds no run of Reverie"):
+    with pytest.raises(ValueError, match="holds no run"):
         train(ENV, TINY, logdir=tmp_path, quiet=True)
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
@@ -486,8 +486,8 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, capsys):
     damaged.write_bytes(damaged.read_bytes()[:-1])
     trainer = Trainer(ENV, TINY, steps=120, logdir=tmp_path / "run")
     told = capsys.readouterr().out.replace("\n", " ")
-    assert f"learner-{newest.stem}.safetensors is" in told
-    assert "Going on from the checkpoint before it" in told
+    assert f"learner-{newest.stem}.safetensors' is" in told
+    assert "Continuing from the checkpoint before it" in told
     assert trainer.env_steps + trainer.updates == int(before.stem)
     trainer.run()
     trainer.close()

@@ -69,7 +69,7 @@ def test_a_reset_concerns_its_own_sequence_only(observe):
 
 
 def step(rssm: RSSM, latent: Latent, action: jax.Array, embedding: jax.Array) -> tuple[Latent, jax.Array]:
-    deter = rssm.sequence(latent, action)
+    deter = rssm.next_deter(latent, action)
     posterior = rssm.posterior(deter, embedding)
     return Latent(deter, posterior.straight_through(posterior.mode())), posterior.logits
 

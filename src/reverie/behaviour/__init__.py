@@ -1,8 +1,11 @@
-"""The behavior (section 4). May import: `ops`, `nn`, `distributions`, `spaces`; it does not know the world model."""
+"""The behavior (docs/algorithm.md, section 4).
+
+May import: `ops`, `nn`, `distributions`, `spaces`; it does not know the world model.
+"""
 
 from reverie.behaviour.actor import Actor, Policy
 from reverie.behaviour.critic import Critic
-from reverie.behaviour.imagination import Action, imagine
+from reverie.behaviour.imagination import Action, roll_out
 from reverie.behaviour.losses import (
     ImaginationLoss,
     ImaginationTargets,
@@ -22,6 +25,6 @@ __all__ = [
     "StepTargets",
     "imagination_loss",
     "imagination_targets",
-    "imagine",
     "replay_value_loss",
+    "roll_out",
 ]

@@ -15,7 +15,7 @@ Kept = TypeVar("Kept")
 Action = dict[str, Array]
 
 
-def imagine(
+def roll_out(
     step: Callable[[State, Action, Any], State],
     act: Callable[[State, Any], tuple[Action, Kept]],
     start: State,

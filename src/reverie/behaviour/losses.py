@@ -87,6 +87,7 @@ def imagination_loss(
     """
     entropies = policy.entropies()
     score = policy.log_prob(jax.lax.stop_gradient(action)) * targets.advantage + entropy_scale * sum(entropies.values())
+    # The critic has two targets, whose losses are added: the return, and the slow critic's value, which keeps it near.
     losses = {
         "policy": targets.weight * -score,
         "value": targets.weight * value.loss(targets.returns, targets.slow_value),
@@ -96,21 +97,21 @@ def imagination_loss(
 
 def replay_value_loss(
     value: TwoHot,
-    slow_value: Float[Array, "T b"],
-    reward: Float[Array, "T b"],
-    is_last: Bool[Array, "T b"],
-    is_terminal: Bool[Array, "T b"],
-    bootstrap: Float[Array, "T b"],
+    slow_value: Float[Array, "t b"],
+    reward: Float[Array, "t b"],
+    is_last: Bool[Array, "t b"],
+    is_terminal: Bool[Array, "t b"],
+    bootstrap: Float[Array, "t b"],
     *,
     trace: float,
     discount: float,
-) -> Float[Array, "T-1 b"]:
+) -> Float[Array, "t-1 b"]:
     """Compute the critic's loss on real rewards, bootstrapped with the first imagined return of each state.
 
     After a terminal step the return is 0; a truncated step ends the λ-return but keeps its bootstrap.
     """
     live = (1 - is_terminal.astype(jnp.float32)) * discount
-    running = 1 - is_last.astype(jnp.float32)
+    running = 1 - is_last.astype(jnp.float32)  # 0 at the last step: ends the trace, keeps the bootstrap
     returns = lambda_return(reward, live, running * trace, bootstrap)
     early: TwoHot = jax.tree.map(lambda logits: logits[:-1], value)
     return running[:-1] * early.loss(returns, slow_value[:-1])

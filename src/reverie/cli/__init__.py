@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from reverie.cli.failures import explained
+from reverie.cli.messages import explained, plain_warnings
 from reverie.cli.parsing import parse
 from reverie.errors import InputError
 
@@ -26,7 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _search_working_folder()
         command = parse(sys.argv[1:] if arguments is None else arguments)
         status = ERROR
-        command()
+        with plain_warnings():
+            command()
         sys.stdout.flush()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
@@ -35,7 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         if (sentence := explained(error)) is None:
             raise
-        print(f"Error: {sentence}", file=sys.stderr)
+        from reverie.results import printable  # its names may come from files
+
+        lines = "\n".join(map(printable, sentence.split("\n")))
+        print(f"Error: {lines}", file=sys.stderr)
         sys.exit(status)
 
 

@@ -1,7 +1,6 @@
 """`reverie demo`. May import: everything below `cli`."""
 
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -21,18 +20,14 @@ class Demo:
     """The run's folder."""
 
     def __call__(self) -> None:
-        from reverie.training import Trainer, evaluate
+        from reverie.training import evaluate, train
 
         env, solved = "reverie/CatchVector-v0", 0.8
         print(
             "A ball falls and the agent moves a paddle: +1 for a catch, -1 for a miss. "
             f"A random agent averages about -0.75; the demo stops at {solved}."
         )
-        trainer = Trainer(env, DEMO, logdir=self.logdir)
-        with closing(trainer):
-            agent = trainer.run(until=_solved_repeatedly(solved))
-        if trainer.interrupted:
-            return  # the trainer has printed where the run is and how to resume it
+        agent = train(env, DEMO, logdir=self.logdir, until=_solved_repeatedly(solved))
         print(f"Evaluated on new episodes: {evaluate(agent, env, episodes=100)}")
         print(
             f"\nThe run is in '{self.logdir}'. Its report.html summarizes it; dreams/ shows the world model's "

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from reverie import __version__
-from reverie.cli.failures import explained
+from reverie.cli.messages import explained
 from reverie.errors import ReverieError
 
 PACKAGES = ("jax", "jaxlib", "equinox", "optax", "numpy", "gymnasium", "safetensors")
@@ -148,7 +148,8 @@ def _cache() -> Finding:
 
     folder = use_cache()
     if folder is None:
-        return Finding("note", "compile cache", f"off, because {CACHE_SWITCH} is 0: every start compiles again")
+        why = f"{CACHE_SWITCH} is 0" if os.environ.get(CACHE_SWITCH) == "0" else "this user has no home folder"
+        return Finding("note", "compile cache", f"off, because {why}: every start compiles again")
     files = [path.stat().st_size for path in folder.glob("*") if path.is_file()]
     size = f"{len(files)} files, {in_units(sum(files))}" if files else "empty"
     existing = next(path for path in (folder, *folder.parents) if path.exists())

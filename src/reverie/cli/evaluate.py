@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -22,14 +22,24 @@ class Eval:
     """The environment to play in. By default the one in which the agent was trained."""
     seed: Annotated[int, Bound(0, 2**31 - 1)] = 1000
     """Seed of the environments and of the policy's samples."""
+    envs: Annotated[int, Bound(1, 65536)] = 4
+    """Number of vectorized environments to play in."""
+    mode: Literal["serial", "parallel", "vector"] | None = None
+    """How they are stepped: one after the other, in parallel worker processes, or by a gymnasium VectorEnv. By default
+    serial, or vector if the agent was trained so."""
+    max_steps: Annotated[int, Bound(1)] = 100_000
+    """Environment steps after which an episode that has not ended counts as it is."""
     deterministic: bool = False
     """Play the most likely actions instead of sampling them."""
     video: Path | None = None
-    """File to which the first episode is recorded: .mp4 or .gif."""
+    """File to which the first episodes are recorded: .mp4 or .gif."""
+    video_episodes: Annotated[int, Bound(1)] = 1
+    """Number of episodes to record."""
 
     def __call__(self) -> None:
         from reverie.agent import Agent, read_description
         from reverie.compiling import use_cache
+        from reverie.results import printable
         from reverie.training import evaluate
 
         use_cache()
@@ -43,8 +53,12 @@ class Eval:
             episodes=self.episodes,
             seed=self.seed,
             deterministic=self.deterministic,
+            envs=self.envs,
+            mode=self.mode,
+            max_steps=self.max_steps,
             video=self.video,
+            video_episodes=self.video_episodes,
         )
-        print(f"{env}: {result}")
+        print(f"{printable(env)}: {result}")
         if self.video:
             print(f"The video is in '{self.video}'.")

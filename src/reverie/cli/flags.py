@@ -1,34 +1,27 @@
 """How commands and settings become flags, each with its text, its default and its bound.
 
-May import: `config`, `errors`, `numbers`.
+May import: `config`, `errors`, `primitives`, `texts`.
 """
 
-import ast
-import inspect
-import textwrap
-from collections.abc import Hashable
-from dataclasses import MISSING, Field, fields, is_dataclass
-from functools import cache
-from itertools import pairwise
+from dataclasses import MISSING, Field, fields, is_dataclass, replace
+from functools import partial
 from typing import Annotated, Any, get_type_hints
 
 import tyro
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
 
-from reverie.cli.numbers import number
+from reverie.cli.primitives import choice, number
+from reverie.cli.texts import texts_of
 from reverie.config import SHORT, Config
 from reverie.config.bound import bound_of
 from reverie.config.values import converted
 from reverie.errors import InputError
 
 MARKERS = (tyro.conf.DisallowNone, tyro.conf.PositionalMetavarFromFieldName)
-REGISTRY = ConstructorRegistry()
-REGISTRY.primitive_rule(number)
 
 
-@REGISTRY.struct_rule
-def _explained(info: StructTypeInfo) -> StructConstructorSpec | None:
-    """The flags of a command or of a group of settings."""
+def _explained(info: StructTypeInfo, *, unchecked: bool = False) -> StructConstructorSpec | None:
+    """The flags of a command or of a group of settings; `unchecked` makes dictionaries of them."""
     kind: Any = info.type
     if not hasattr(kind, "__dataclass_fields__") or not kind.__module__.startswith("reverie."):
         return None
@@ -44,7 +37,18 @@ def _explained(info: StructTypeInfo) -> StructConstructorSpec | None:
         else:
             hint, text = _with_bound(hints[one.name], value), texts.get(one.name, "")
         flags.append(StructFieldSpec(one.name, hint, value, text))
-    return StructConstructorSpec(kind, tuple(flags))
+    return StructConstructorSpec(dict if unchecked else kind, tuple(flags))
+
+
+def _registry(*, unchecked: bool) -> ConstructorRegistry:
+    registry = ConstructorRegistry()
+    registry.primitive_rule(number)
+    registry.primitive_rule(choice)
+    registry.struct_rule(partial(_explained, unchecked=unchecked))
+    return registry
+
+
+CHECKED, UNCHECKED = _registry(unchecked=False), _registry(unchecked=True)
 
 
 def _short(name: str, hint: Any, config: Config) -> tuple[Any, str]:
@@ -52,7 +56,7 @@ def _short(name: str, hint: Any, config: Config) -> tuple[Any, str]:
     group, _, key = SHORT[name].partition(".")
     settings = getattr(config, group)
     shown = _hint(_setting(SHORT[name]), getattr(settings, key))
-    return Annotated[hint, tyro.conf.arg(help_behavior_hint=shown)], texts_of(type(settings))[key]  # type: ignore[arg-type]
+    return Annotated[hint, tyro.conf.arg(help_behavior_hint=shown)], texts_of(type(settings))[key]
 
 
 def _setting(path: str) -> Any:
@@ -76,39 +80,29 @@ def _hint(hint: Any, value: Any) -> str:
     return f"({'; '.join(parts)})" if parts else ""
 
 
-def _body(cls: Any) -> list[ast.stmt]:
-    definition = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
-    return definition.body if isinstance(definition, ast.ClassDef) else []
-
-
 def _default(one: Field[Any]) -> Any:
     if one.default_factory is not MISSING:
         return one.default_factory()
     return tyro.MISSING_NONPROP if one.default is MISSING else one.default
 
 
-def check(command: Any) -> None:
-    """Raise an InputError for the first flag of a command whose value is not allowed."""
+def completed(command: Any) -> Any:
+    """A command whose short flags are among its settings, if it has settings.
+
+    Raises:
+        InputError: a flag's value is not allowed.
+    """
+    _check(command)
+    if not hasattr(command, "config"):
+        return command
+    given = {name: getattr(command, name) for name in SHORT if getattr(command, name, None) is not None}
+    return replace(command, config=command.config.override(**given))
+
+
+def _check(command: Any) -> None:
     for name, hint in get_type_hints(type(command), include_extras=True).items():
         value, flag = getattr(command, name), f"--{name.replace('_', '-')}"
         if value is not None and name in SHORT:
             converted(_setting(SHORT[name]), value, flag)
         elif value is not None and (bound := bound_of(hint)) and (problem := bound.problem(value)):
             raise InputError(f"{flag} must be {problem}, got {value}.")
-
-
-def overrides(command: Any) -> dict[str, Any]:
-    """The settings that a command's short flags give, by their short names."""
-    given = {name: getattr(command, name) for name in SHORT if hasattr(command, name)}
-    return {name: value for name, value in given.items() if value is not None}
-
-
-@cache
-def texts_of(cls: Hashable) -> dict[str, str]:
-    """The text under each field of a dataclass."""
-    found = {}
-    for field, below in pairwise(_body(cls)):
-        match field, below:
-            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
-                found[name] = inspect.cleandoc(text).replace("\n", " ")
-    return found

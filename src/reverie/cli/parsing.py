@@ -9,11 +9,12 @@ from typing import Any
 import tyro
 
 from reverie import __version__
+from reverie.cli.configured import Configured
 from reverie.cli.dashboard import Dashboard
 from reverie.cli.demo import Demo
 from reverie.cli.doctor import Doctor
 from reverie.cli.evaluate import Eval
-from reverie.cli.flags import MARKERS, REGISTRY, check
+from reverie.cli.flags import CHECKED, MARKERS, UNCHECKED, completed
 from reverie.cli.inspect import Inspect
 from reverie.cli.plot import Plot
 from reverie.cli.report import Report
@@ -54,9 +55,7 @@ def parse(arguments: Sequence[str]) -> Any:
     """
     if arguments and arguments[0] in COMMANDS:
         name, *rest = arguments
-        command = _filled_in(COMMANDS[name], f"reverie {name}", rest)
-        check(command)
-        return command
+        return completed(_filled_in(COMMANDS[name], f"reverie {name}", rest))
     if "--version" in arguments:
         print(f"reverie {__version__}")
         raise SystemExit(0)
@@ -65,24 +64,22 @@ def parse(arguments: Sequence[str]) -> Any:
         hint = f"; did you mean {close[0]!r}?" if close else "."
         raise InputError(f"There is no command {arguments[0]!r}{hint} The commands are {', '.join(COMMANDS)}.")
     return tyro.extras.subcommand_cli_from_dict(
-        COMMANDS, prog="reverie", description=DESCRIPTION, args=arguments, config=MARKERS, registry=REGISTRY
+        COMMANDS, prog="reverie", description=DESCRIPTION, args=arguments, config=MARKERS, registry=CHECKED
     )
 
 
 def _filled_in(kind: Any, prog: str, arguments: Sequence[str]) -> Any:
-    default = _defaults(kind, arguments) if kind is Train else tyro.MISSING_NONPROP
-    return tyro.cli(kind, prog=prog, default=default, args=arguments, config=MARKERS, registry=REGISTRY)
+    default = _defaults(kind, arguments) if hasattr(kind, "with_defaults") else tyro.MISSING_NONPROP
+    return tyro.cli(kind, prog=prog, default=default, args=arguments, config=MARKERS, registry=CHECKED)
 
 
-def _defaults(kind: type[Train], arguments: Sequence[str]) -> Any:
-    """The command without flags, if the arguments name an environment and are right; else nothing.
-
-    Arguments that are wrong are reported when they are read again.
-    """
+def _defaults(kind: type[Configured | Resume], arguments: Sequence[str]) -> Any:
+    """The settings that the flags override, which depend on other arguments; nothing if the arguments are wrong, as
+    they are read again and reported then."""
     without_help = [one for one in arguments if one not in ("-h", "--help")]
     try:
         with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-            given = tyro.cli(kind, args=without_help, config=MARKERS, registry=REGISTRY)
-    except (SystemExit, InputError):
+            given: Any = tyro.cli(kind, args=without_help, config=MARKERS, registry=UNCHECKED)
+    except SystemExit:
         return tyro.MISSING_NONPROP
-    return given.with_defaults()
+    return kind.with_defaults(given)

@@ -1,18 +1,22 @@
 """`reverie resume`. May import: everything below `cli`."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from reverie.cli.flags import overrides
+from reverie.config import Config
 from reverie.errors import InputError
 
 
 @dataclass(frozen=True)
 class Resume:
-    """Resume a run with its own settings."""
+    """Resume a run with its own settings.
+
+    Flags change settings from now on. Those on which the saved parameters depend can't change.
+    """
 
     run: tyro.conf.Positional[Path]
     """The run's folder."""
@@ -28,17 +32,34 @@ class Resume:
     eval_every: int | None = None
     dream_every: float | None = None
     wandb: str | None = None
+    config: Annotated[Config, tyro.conf.arg(name="")] = field(default_factory=Config)
+
+    @classmethod
+    def with_defaults(cls, given: Mapping[str, Any]) -> "Resume":
+        """The command without flags: the run's settings, given its arguments by name."""
+        run: Path = given["run"]
+        try:
+            return cls(run, config=_description(run)[0])
+        except (InputError, OSError):
+            return cls(run)  # what is wrong is reported when the command runs
 
     def __call__(self) -> None:
-        from reverie.agent import read_description
         from reverie.training import train
 
-        file = self.run / "agent.json"
-        if not file.exists():
-            raise InputError(f"There is no run in '{self.run}'; start one with: reverie train ENV --logdir {self.run}")
-        _, config, env = read_description(file)
-        if env is None:
-            raise InputError(
-                f"'{self.run}' does not record how to make its environment; resume it from the script that started it."
-            )
-        train(env, config.override(**overrides(self)), logdir=self.run, resume="must")
+        _, env = _description(self.run)
+        train(env, self.config, logdir=self.run, resume="must")
+
+
+def _description(run: Path) -> tuple[Config, str]:
+    """A run's config, and its environment's name."""
+    from reverie.agent import read_description
+
+    file = run / "agent.json"
+    if not file.exists():
+        raise InputError(f"There is no run in '{run}'; start one with: reverie train ENV --logdir {run}")
+    _, config, env = read_description(file)
+    if env is None:
+        raise InputError(
+            f"'{run}' does not record how to make its environment; resume it from the script that started it."
+        )
+    return config, env

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 from reverie.config.bound import Bound
-from reverie.config.file import read_settings, write_settings
+from reverie.config.file import as_yaml, read_settings
 from reverie.config.names import SHORT, by_path
 from reverie.config.settings import (
     BehaviourConfig,
@@ -69,7 +69,11 @@ class Config:
 
     def to_file(self, path: str | Path) -> None:
         """Write all settings to a YAML file."""
-        write_settings(path, config_to_dict(self))
+        Path(path).write_text(self.to_yaml(), encoding="utf-8")
+
+    def to_yaml(self) -> str:
+        """The text that `to_file` writes."""
+        return as_yaml(config_to_dict(self))
 
     def __post_init__(self) -> None:
         """Check every setting, and store it in exactly its type: 32 as 32.0 where a float is expected."""

@@ -37,13 +37,9 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     return data or {}
 
 
-def write_settings(path: str | Path, settings: Mapping[str, Any]) -> None:
-    """Write settings to a file: the whole file, or nothing."""
-    path = Path(path)
-    text = yaml.dump(dict(settings), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
+def as_yaml(settings: Mapping[str, Any]) -> str:
+    """Settings as the text of a file."""
+    return yaml.dump(dict(settings), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 class _Dumper(yaml.SafeDumper):

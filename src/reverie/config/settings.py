@@ -45,6 +45,9 @@ class ModelConfig:
     """Custom decoders of single observations, as pairs KEY=NAME; see reverie.register_decoder."""
     compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of the networks' computations. auto: float32 on CPUs, bfloat16 on accelerators."""
+    forms: Literal["auto", "textbook"] = "auto"
+    """How updates are computed. auto: as is fastest on the device. textbook: as the equations are written, to try out
+    changes of the algorithm."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,15 @@ class EnvConfig:
     """Number of vectorized environments."""
     keys: str = ".*"
     """Regular expression: which observations of a Dict or Tuple space are used at all."""
+    image_keys: str = ""
+    """Regular expression: which observations are images although they do not look like it. They need finite bounds,
+    which become black and white. A bare observation matches "observation". Empty: none."""
+    vector_keys: str = ""
+    """Regular expression: which observations are numbers although they look like images. Empty: none."""
+    kwargs: tuple[str, ...] = ()
+    """Keyword arguments for creating each environment, as name=value: --env.kwargs is_slippery=False map_name=8x8."""
+    reset_options: tuple[str, ...] = ()
+    """Options of every reset, as name=value."""
     mode: Literal["auto", "serial", "parallel", "async", "vector", "compiled"] = "auto"
     """How environments are stepped. serial: one after the other in this process. parallel: each in its own worker
     process, in lockstep; for slow environments. async: in worker processes that do not wait for each other; runs are

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from reverie.config.bound import bound_of, is_finite
 from reverie.errors import InputError
 
-KINDS = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
+KINDS = {int: "an integer", float: "a number", bool: "true or false", str: "a text in UTF-8"}
 
 
 def converted(hint: Any, value: Any, name: str) -> Any:
@@ -31,9 +31,10 @@ def _expected(kind: Any, value: Any) -> str | None:
     if get_origin(kind) is Literal:
         fits = isinstance(value, str) and value in get_args(kind)
         return None if fits else f"one of {', '.join(map(repr, get_args(kind)))}"
+    if kind is str:
+        return None if _is_text(value) else KINDS[str]
     if kind == tuple[str, ...]:
-        fits = isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
-        return None if fits else "a list of texts"
+        return None if isinstance(value, list | tuple) and all(map(_is_text, value)) else "a list of texts in UTF-8"
     if get_origin(kind) is tuple:
         count = len(get_args(kind))
         fits = isinstance(value, list | tuple) and len(value) == count
@@ -43,6 +44,11 @@ def _expected(kind: Any, value: Any) -> str | None:
         fits = _is_number(value)
         return (None if is_finite(value) else "a finite number") if fits else KINDS[float]
     return None if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)) else KINDS[kind]
+
+
+def _is_text(value: Any) -> bool:
+    """Whether files can hold a value as text; names on the command line may be of bytes that are not UTF-8."""
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _is_number(value: Any) -> bool:

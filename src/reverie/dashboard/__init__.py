@@ -1,12 +1,15 @@
-"""The dashboard: one page that shows the runs of a folder while they train, and in which their dreams are played.
+"""The dashboard: a web page that shows the runs in a folder while they train, and plays their dreams.
 
-May import: `dreams`, `spaces`, `errors`; Starlette and Uvicorn, of the extra `dashboard`.
+May import: `results`, `storage`, `dreams`, `spaces`, `errors`; Starlette and Uvicorn, of the extra `dashboard`.
 
     serve     the process: where it listens
-    app       its addresses
-    security  who may ask, and for which files
-    runs      the runs in a folder, and what they have measured
-    play      a dream, played over a WebSocket
-    wire      dreams in JSON's types
-    static/   the page: HTML, CSS and JavaScript modules as they stand, without a build step
+    app       its routes
+    security  which requests are answered, and which files they reach
+    runs      the list of runs in a folder
+    state     whether a run is live, finished, interrupted or has stopped responding
+    groups    the settings in which runs differ, and which runs belong together
+    metrics   metrics as they are written, and films
+    play      a dream played over a WebSocket
+    wire      dreams as JSON
+    static/   the page: HTML, CSS and JavaScript modules, without a build step
 """

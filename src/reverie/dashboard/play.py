@@ -1,6 +1,6 @@
-"""A dream that a page plays over a WebSocket: a request in, a state or an error in a sentence out.
+"""A dream that the page plays over a WebSocket. Each request is answered with a state, or an error in a sentence.
 
-May import: `dreams`, `errors`, and `runs`, `security` and `wire` of this room.
+May import: `dreams`, `errors`, `results`, and `runs`, `security` and `wire` of this room.
 """
 
 import asyncio
@@ -15,30 +15,32 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from reverie.dashboard.runs import run_folder
 from reverie.dashboard.security import inside
 from reverie.errors import InputError
+from reverie.results.text import printable
 
 if TYPE_CHECKING:
     from reverie.dreams import Dream, Dreamer
 
-SESSIONS = 4  # dreams at a time: each holds a model
+SESSIONS = 4  # dreams at a time; each holds a model
 IDLE = 900.0  # seconds without a request after which a session ends
-LARGEST = 2**16  # bytes of a request
-FULL, ENDED = 4429, 4408  # WebSocket closing codes, in the range that is free for applications
+LARGEST = 2**16  # characters of a request
+FULL, ENDED = 4429, 4408  # WebSocket close codes, in the range for applications
 
 logger = logging.getLogger(__name__)
 
 
 class Player:
-    """Answers requests to play dreams of the runs in a folder, one WebSocket each."""
+    """Plays dreams of the runs in a folder; each WebSocket has a session of its own."""
 
     def __init__(self, folder: Path, *, sessions: int = SESSIONS, idle: float = IDLE):
         self._folder, self._sessions, self._idle = folder, sessions, idle
         self._open = 0
 
     async def play(self, socket: WebSocket) -> None:
-        """A session, from the connection to its end."""
+        """Serve one WebSocket until it closes."""
         await socket.accept()
         if self._open >= self._sessions:
-            reason = f"{self._sessions} dreams are being played already; close one of their pages."
+            dreams = "dream is" if self._sessions == 1 else "dreams are"
+            reason = f"Already {self._sessions} {dreams} being played; close a page."
             return await socket.close(FULL, reason)
         self._open += 1
         try:
@@ -53,14 +55,14 @@ class Player:
             try:
                 request = await asyncio.wait_for(socket.receive_text(), self._idle)
             except TimeoutError:
-                return await socket.close(ENDED, "The dream ended, as nothing was asked for a while.")
-            except KeyError:  # Starlette's way to say that the message was bytes
+                return await socket.close(ENDED, "The dream ended after a while without requests.")
+            except KeyError:  # Starlette raises it for a message of bytes
                 request = ""
             await socket.send_text(json.dumps(await run_in_threadpool(session.answer, request)))
 
 
 class Session:
-    """What one page has open: a run's newest checkpoint, and the dream that it plays. Used by one thread at a time."""
+    """What one page has open: a run's checkpoint and a dream. Used by one thread at a time."""
 
     def __init__(self, folder: Path):
         self._folder = folder
@@ -68,14 +70,14 @@ class Session:
         self._dream: Dream | None = None
 
     def answer(self, message: str) -> dict[str, Any]:
-        """The answer to a request, in JSON's types; an error if it can't be done."""
+        """The answer to a request, in JSON's types; an error if the request can't be met."""
         try:
             return self._do(_parsed(message))
         except InputError as error:
-            return {"type": "error", "message": str(error)}
-        except Exception as error:  # the page must hear of it; the terminal has the rest
+            return {"type": "error", "message": printable(str(error))}
+        except Exception as error:  # the page must hear of it
             logger.exception("A dream failed.")
-            return {"type": "error", "message": f"The dream failed ({type(error).__name__}); the terminal says more."}
+            return {"type": "error", "message": f"The dream failed ({type(error).__name__}); see the terminal."}
 
     def _do(self, request: Any) -> dict[str, Any]:
         match request:
@@ -92,7 +94,7 @@ class Session:
             case {"do": "go", "state": int(state)}:
                 self._playing.go(state)
             case _:
-                raise InputError("The request is not one that the dashboard knows; reload the page.")
+                raise InputError("The dashboard does not know this request; reload the page.")
         return self._present()
 
     def _opened(self, run: str) -> dict[str, Any]:
@@ -103,7 +105,7 @@ class Session:
         inside(folder, "checkpoints")
         self._dream = None
         self._dreamer = Dreamer.load(folder)
-        self._dreamer.dream().policy_step()  # compiles now what the first step would wait for
+        self._dreamer.dream().policy_step()  # compiles it now, not at the first step
         return wire.opened(run, self._dreamer)
 
     def _begun(self, moment: int, seed: int | None) -> dict[str, Any]:
@@ -123,14 +125,14 @@ class Session:
     @property
     def _playing(self) -> "Dream":
         if self._dream is None:
-            raise InputError("Begin a dream first.")
+            raise InputError("Start a dream first.")
         return self._dream
 
 
 def _parsed(message: str) -> Any:
     if len(message) > LARGEST:
-        raise InputError(f"A request has at most {LARGEST:,} characters, got {len(message):,}.")
+        raise InputError(f"A request may have {LARGEST:,} characters, got {len(message):,}.")
     try:
         return json.loads(message)
     except (ValueError, RecursionError) as error:
-        raise InputError("The request is no JSON; reload the page.") from error
+        raise InputError("The request is not JSON; reload the page.") from error

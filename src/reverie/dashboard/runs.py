@@ -1,98 +1,89 @@
-"""The runs in a folder, and what they have written down so far. May import: `errors`, and `security` of this room.
+"""The list of runs in a folder. May import: `errors`, `results`, `storage`, and this room.
 
-A run may be going on: only whole lines of its metrics are read, from where the reader stopped before.
+A run that can't be described is listed too, with a sentence about what is wrong; it never hides the others.
 """
 
-import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from reverie.dashboard.groups import Settings, differing, flattened, labels, selected
+from reverie.dashboard.metrics import films, newest_step
 from reverie.dashboard.security import inside
+from reverie.dashboard.state import State, state_of
 from reverie.errors import InputError
+from reverie.results.text import printable
+from reverie.storage import Document, read_document
 
-DEEPEST = 6  # folders below the one that is shown
-LOOKED_AT, MOST = 10_000, 500  # runs that are looked at, and that are listed: those that changed last
-CHUNK = 2**20  # bytes of metrics read at a time
-FRESH = 120.0  # seconds after which a run that writes nothing counts as ended
-FILMS = {".mp4": "video/mp4", ".gif": "image/gif", ".png": "image/png"}
+DEEPEST = 6  # levels of folders below the one that is shown
+EXAMINED, LISTED = 10_000, 500  # runs that are looked at, and those changed last that are listed
+LONGEST = 200  # characters of a name that are shown
+MOST_STEPS = 2**53
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder, as the list shows it."""
+    """A run, as the list shows it."""
 
     id: str  # its path in the folder that is shown; "." for that folder itself
-    env: str | None
-    size: str  # of the model, in words
-    steps: int | None  # that it was asked to take
-    live: bool  # wrote something a moment ago
-    changed: float  # when it last did, in seconds since 1970
-    checkpoint: int | None  # the newest one's count
-    films: list[str]  # file names in its folder dreams/, the newest first
+    changed: float  # when it last wrote something, in seconds since 1970
+    state: State
+    env: str | None = None
+    size: str = ""  # of the model, in words
+    steps: int | None = None  # that it will take
+    step: int | None = None  # that it has taken
+    checkpoint: int | None = None  # the newest one's count
+    films: list[str] = field(default_factory=list)  # file names in its folder dreams/, the newest first
+    group: str = ""  # what distinguishes its settings from those of other runs of its environment, without the seed
+    folder: str = ""  # the folder around it, in the folder that is shown
+    settings: Settings = field(default_factory=dict)  # those in which the listed runs differ
+    problem: str | None = None  # what is wrong with it, in a sentence
 
 
 @dataclass(frozen=True)
-class Tail:
-    """Whole lines that were written after a cursor."""
+class Description:
+    """What a run's agent.json says."""
 
-    cursor: str  # to ask with the next time
-    lines: str
-    more: bool  # there are more to read at once
-    anew: bool  # the file is another one than before: what was read from it no longer holds
+    env: str | None
+    size: str
+    steps: int
+    settings: Settings
 
 
 def find_runs(folder: Path) -> list[dict[str, Any]]:
-    """All runs at and below a folder, the last changed first, in JSON's types."""
+    """All runs in a folder and its subfolders, those that changed last first, in JSON's types."""
     folder = folder.resolve()
-    there = [path for _, path in zip(range(LOOKED_AT), _folders(folder), strict=False)]
-    newest = sorted(there, key=lambda path: -_last_change(path))[:MOST]
-    return [asdict(run) for path in newest if (run := _run(folder, path))]
+    found = [path for _, path in zip(range(EXAMINED), _folders(folder), strict=False)]
+    newest = sorted(((_last_change(path), path) for path in found), reverse=True)[:LISTED]
+    runs = [_run(folder, path, changed) for changed, path in newest]
+    names = differing([run.settings for run in runs if run.settings])
+    groups = labels([(run.env, run.settings) for run in runs])
+    return [
+        asdict(run) | {"group": group, "settings": selected(run.settings, names)}
+        for run, group in zip(runs, groups, strict=True)
+    ]
 
 
 def run_folder(folder: Path, run: str) -> Path:
-    """The folder of a run in the list; an InputError if there is none."""
+    """The folder of a run in the list.
+
+    Raises:
+        InputError: there is no such run.
+    """
     path = inside(folder, run)
     if not inside(path, "agent.json").is_file():
         raise InputError(f"There is no run {run!r} here.")
     return path
 
 
-def tail(folder: Path, run: str, cursor: str) -> Tail:
-    """What the run's metrics.jsonl has after the cursor; an empty one asks from the beginning."""
-    path = inside(run_folder(folder, run), "metrics.jsonl")
-    try:
-        with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            anew, start = _position(cursor, status)
-            file.seek(start)
-            chunk = file.read(CHUNK)
-    except FileNotFoundError:
-        return Tail("", "", more=False, anew=bool(cursor))
-    whole = chunk.rfind(b"\n") + 1
-    if not whole and len(chunk) == CHUNK:
-        raise InputError(f"{path} holds no metrics: a line is longer than {CHUNK:,} bytes.")
-    lines = chunk[:whole].decode("utf-8", errors="replace")
-    stop = start + whole
-    more = status.st_size > start + len(chunk)
-    return Tail(f"{status.st_ino}:{stop}", lines, more, anew)
-
-
-def film(folder: Path, run: str, name: str) -> tuple[Path, str]:
-    """Path and media type of a film in a run's folder dreams/."""
-    path = inside(run_folder(folder, run), f"dreams/{name}")
-    if Path(name).name != name or path.suffix not in FILMS or not path.is_file():
-        raise InputError(f"The run {run!r} has no film {name!r}.")
-    return path, FILMS[path.suffix]
-
-
 def _folders(folder: Path, depth: int = 0) -> Iterator[Path]:
-    """Those that hold an agent.json; links to folders are not followed, and a run's own folders not entered."""
+    """Folders with an agent.json; links to folders are not followed, and a run's own folders not entered."""
     try:
-        if (folder / "agent.json").is_file():
+        if os.path.lexists(folder / "agent.json"):
             yield folder
             return
         if depth == DEEPEST:
@@ -101,28 +92,58 @@ def _folders(folder: Path, depth: int = 0) -> Iterator[Path]:
     except OSError:
         return
     for path in below:
-        if not path.name.startswith(".") and path.name.isprintable():  # so that JSON can have it
+        if not path.name.startswith("."):
             yield from _folders(path, depth + 1)
 
 
-def _run(folder: Path, path: Path) -> Run | None:
-    """None for a folder that is just being written or removed, or holds something else."""
+def _run(folder: Path, path: Path, changed: float) -> Run:
+    name = str(path.relative_to(folder))
+    shown, parent = printable(name), printable(str(Path(name).parent))
     try:
-        data = json.loads(inside(folder, str(path / "agent.json")).read_text(encoding="utf-8"))
-        model, run = data["config"]["model"], data["config"]["run"]
-        size = f"deter {model['deter']}, {model['groups']}×{model['classes']} classes, units {model['units']}"
-        changed = _last_change(path)
-        env, steps = data.get("env"), int(run["steps"])
-    except (InputError, OSError, ValueError, KeyError, TypeError):
+        if shown != name:
+            raise InputError("The name of its folder has characters that can't be shown; rename the folder.")
+        file = inside(path, "agent.json")
+        status = file.stat()
+        said = _described(file, status.st_ino, status.st_mtime_ns, status.st_size)
+        step = newest_step(path)
+    except (InputError, OSError) as error:
+        problem = printable(str(error)) if isinstance(error, InputError) else f"It can't be read ({error.strerror})."
+        return Run(shown, changed, State.DAMAGED, folder=parent, problem=problem)
+    done = step is not None and step >= said.steps
+    return Run(
+        shown,
+        changed,
+        state_of(path, done=done, quiet=time.time() - changed),
+        said.env,
+        said.size,
+        said.steps,
+        step,
+        _newest_checkpoint(path),
+        films(path),
+        folder=parent,
+        settings=said.settings,
+    )
+
+
+@lru_cache(maxsize=2 * LISTED)
+def _described(file: Path, inode: int, modified: int, size: int) -> Description:
+    """What agent.json says; read again when the file has changed."""
+    data = Document(read_document(file).value, file.name)  # whose errors name the file alone
+    config = data["config"]
+    widths = {name: config["model"][name].integer() for name in ("deter", "groups", "classes", "units")}
+    words = "deter {deter}, {groups}×{classes} classes, units {units}".format(**widths)
+    env = None if data["env"].value is None else printable(data["env"].text())[:LONGEST]
+    return Description(env, words, config["run"]["steps"].integer(high=MOST_STEPS), flattened(config.mapping()))
+
+
+def _newest_checkpoint(run: Path) -> int | None:
+    """The count of the newest checkpoint."""
+    try:
+        names = os.listdir(inside(run, "checkpoints"))
+    except (OSError, InputError):
         return None
-    counts = (int(file.stem) for file in path.glob("checkpoints/*.json") if file.stem.isdigit())
-    live = time.time() - changed < FRESH
-    return Run(str(path.relative_to(folder)), env, size, steps, live, changed, max(counts, default=None), _films(path))
-
-
-def _films(path: Path) -> list[str]:
-    found = (file for file in path.glob("dreams/*") if file.suffix in FILMS and file.name.isprintable())
-    return [file.name for file in sorted(found, key=lambda file: -_changed(file))]
+    counts = [name.removesuffix(".json") for name in names if name.endswith(".json")]
+    return max((int(x) for x in counts if x.isdecimal() and x.isascii() and len(x) <= 15), default=None)
 
 
 def _last_change(run: Path) -> float:
@@ -131,16 +152,6 @@ def _last_change(run: Path) -> float:
 
 def _changed(path: Path) -> float:
     try:
-        return path.stat().st_mtime
+        return os.lstat(path).st_mtime
     except OSError:
         return 0.0
-
-
-def _position(cursor: str, status: os.stat_result) -> tuple[bool, int]:
-    """Whether the file is another one than the cursor's, and where to read on."""
-    inode, _, offset = cursor.partition(":")
-    if not cursor:
-        return False, 0
-    if inode != str(status.st_ino) or not offset.isdigit() or int(offset) > status.st_size:
-        return True, 0
-    return False, int(offset)

@@ -1,13 +1,13 @@
-"""Who may ask the dashboard, and for which files. May import: `errors`; Starlette.
+"""Which requests the dashboard answers, and which files they reach. May import: `errors`; Starlette.
 
-It shows what training wrote, and nothing else on the machine. It listens on the loopback interface, where a web page
-of somebody else's can reach it through the browser: so the Host header must name this machine (a foreign name that was
-made to point here does not), and a WebSocket must come from the dashboard's own page. On any other address a token is
-needed.
+The dashboard shows what training wrote, and nothing else on the machine. On the loopback interface, a foreign web page
+could reach it through the browser. Therefore the Host header must name this machine, which a foreign name that
+resolves to it does not, and a WebSocket must come from the dashboard's own page. Any other address needs a token.
 """
 
 import hmac
 import ipaddress
+import os
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -19,7 +19,7 @@ from starlette.websockets import WebSocketClose
 
 from reverie.errors import InputError
 
-REFUSED = 4403  # the WebSocket closing code, in the range that is free for applications
+REFUSED = 4403  # WebSocket close code, in the range for applications
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "media-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -31,20 +31,29 @@ HEADERS = {
 }
 
 
+LONGEST_NAME, LONGEST_PATH = 255, 4096  # bytes that file systems take
+
+
+class MalformedError(InputError):
+    """A request makes no sense, whatever the folder holds."""
+
+
 class Guard:
-    """Lets through to `app` what comes from its own page and, if there is a `token`, knows it."""
+    """Passes requests to `app` if they come from its own page and, where there is a `token`, know it."""
 
     def __init__(self, app: ASGIApp, *, host: str, token: str | None):
         self._app, self._token = app, token
         self._local = is_loopback(host)
         if not self._local and not token:
-            raise InputError(f"{host!r} is not this machine's own address, so the dashboard needs a token there.")
+            raise InputError(f"The dashboard needs a token to listen on {host!r}, which other machines may reach.")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             return await self._app(scope, receive, send)
         if scope["type"] == "http" and self._asks_with_token(scope):
             return await self._remember_token(scope)(scope, receive, send)
+        if scope["type"] == "http" and not scope["query_string"].isascii():
+            return await PlainTextResponse("The address is malformed.", 400, HEADERS)(scope, receive, send)
         problem = self._problem(scope)
         if problem and scope["type"] == "websocket":
             return await WebSocketClose(REFUSED, problem)(scope, receive, send)
@@ -56,11 +65,12 @@ class Guard:
         headers = Headers(scope=scope)
         host, origin = headers.get("host", ""), headers.get("origin")
         if self._local and not is_loopback(_name(host)):
-            return f"The dashboard is for this machine only and is not called {_name(host)!r}; open http://127.0.0.1."
+            name = _name(host)[:100]
+            return f"The dashboard is for this machine only and is not called {name!r}; open http://127.0.0.1."
         if scope["type"] == "websocket" and origin is None:
-            return "A connection must say where it comes from (the Origin header is missing)."
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
-            return f"The page {origin!r} is not the dashboard's own."
+            return "A WebSocket request needs an Origin header."
+        if origin is not None and _netloc(origin) != host.lower():
+            return f"The page {origin[:100]!r} is not the dashboard's own."
         if self._token and not self._knows_token(headers):
             return "The dashboard needs its token: open the address that `reverie dashboard` printed."
         return None
@@ -77,21 +87,21 @@ class Guard:
         return hmac.compare_digest(given.encode(), self._token.encode())
 
     def _asks_with_token(self, scope: Scope) -> bool:
-        """Whether this is the address that was printed, `/?token=…`."""
+        """Whether this is a request for the printed address, `/?token=…`."""
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
         return bool(self._token) and scope["path"] == "/" and self._same(given)
 
     def _remember_token(self, scope: Scope) -> RedirectResponse:
-        """In a cookie that scripts and other sites can't use, so that it leaves the address bar."""
+        """Move the token from the address bar to a cookie that scripts and other sites can't read."""
         response = RedirectResponse("/", 303, HEADERS)
         assert self._token is not None
-        # Lax: who follows a link to the address brings it; a WebSocket must come from the page itself anyway.
+        # Lax, so that following a link to the dashboard works; a WebSocket must come from the page itself anyway.
         response.set_cookie(_cookie(Headers(scope=scope)), self._token, httponly=True, samesite="lax")
         return response
 
 
 def is_loopback(name: str) -> bool:
-    """Whether a host's name or address is this machine's own, as only it can reach it."""
+    """Whether a host name or address is one that only this machine can reach."""
     if name == "localhost":
         return True
     try:
@@ -101,32 +111,47 @@ def is_loopback(name: str) -> bool:
 
 
 def inside(folder: Path, relative: str) -> Path:
-    """The file or folder at a relative path, wherever links lead, if that is in the folder.
+    """The file or folder at a relative path, with links resolved.
 
     Raises:
-        InputError: it is outside of it, or no path.
+        InputError: it is not in the folder, or not a path.
     """
     folder = folder.resolve()
     try:
+        if len(os.fsencode(relative)) > LONGEST_PATH:
+            raise InputError("A path has too many characters.")
+        if any(len(os.fsencode(part)) > LONGEST_NAME for part in relative.split("/")):
+            raise InputError(f"A name in a path has at most {LONGEST_NAME} bytes.")
         path = (folder / relative).resolve()
+    except InputError:
+        raise
     except (ValueError, OSError, RuntimeError) as error:
-        raise InputError(f"{relative!r} is no path.") from error
+        raise InputError(f"{relative[:100]!r} is not a path.") from error
     if not path.is_relative_to(folder):
         raise InputError(f"{relative!r} is not in the folder that the dashboard shows.")
     return path
 
 
 def _cookie(headers: Headers) -> str:
-    """Its name: cookies don't know ports, and there may be a dashboard on each."""
-    return f"reverie-token-{headers.get('host', '').rpartition(':')[2]}"
+    """The cookie's name; it has the port, which browsers ignore in cookies, because each port may have a dashboard."""
+    port = headers.get("host", "").rpartition(":")[2]
+    return f"reverie-token-{port if port.isascii() and port.isdecimal() else ''}"
 
 
 def _name(host: str) -> str:
-    """Without the port; an IPv6 address without its brackets."""
+    """The host without its port, and an IPv6 address without its brackets; empty if it is malformed."""
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return ""
+
+
+def _netloc(origin: str) -> str | None:
+    """The host and port of an origin; None if it is malformed."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _with_headers(send: Send) -> Send:

@@ -1,4 +1,4 @@
-"""The dashboard as a process: where it listens, and what it prints. May import: `errors`, and `app` of this room."""
+"""The dashboard as a process: where it listens and what it prints. May import: `errors`, `results`, this room."""
 
 import errno
 import secrets
@@ -12,29 +12,32 @@ from reverie.dashboard.app import make_app
 from reverie.dashboard.play import LARGEST
 from reverie.dashboard.security import is_loopback
 from reverie.errors import InputError
+from reverie.results.text import printable
 
-FIRST, TRIED = 8765, 20  # the port that is taken if none is asked for, and how many after it are tried
+FIRST, TRIED = 8765, 20  # the first port to try without --port, and how many are tried
 
 
 def serve(folder: Path, *, host: str, port: int | None, token: str | None) -> None:
-    """Show the runs of a folder until it is interrupted.
+    """Serve the dashboard until it is interrupted.
 
     Args:
-        host: name or address to listen on; anything but this machine's own makes a token needed.
-        port: None for the first one that is free.
-        token: to be known by who asks; if one is needed and none is given, it is made up and printed.
+        folder: the folder whose runs it shows.
+        host: the name or address to listen on; any that other machines may reach needs a token.
+        port: the port; None takes the first free one from 8765.
+        token: what requests must know; if one is needed and not given, a random one is printed.
 
     Raises:
-        InputError: there is no such folder, or nothing can listen there.
+        InputError: there is no such folder, or the address can't be listened on.
     """
     if not folder.is_dir():
-        raise InputError(f"There is no folder {folder}; name the one that holds your runs: reverie dashboard FOLDER")
+        raise InputError(f"There is no folder '{folder}'; name the one that holds your runs: reverie dashboard FOLDER")
     if not token and not is_loopback(host):
         token = secrets.token_urlsafe(24)
     listening = _listen(host, port)
     app = make_app(folder.absolute(), host=host, token=token)
-    print(f"The runs in {folder}: {_address(host, listening.getsockname()[1], token)}", flush=True)
-    print("Ctrl-C ends it.", flush=True)
+    address = _address(host, listening.getsockname()[1], token)
+    print(f"Dashboard of {printable(str(folder))}: {address}", flush=True)
+    print("Press Ctrl-C to stop it.", flush=True)
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -56,8 +59,8 @@ def _listen(host: str, port: int | None) -> socket.socket:
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise InputError(f"The dashboard can't listen on {host}, port {number}: {error.strerror}.") from error
-    taken = f"port {port} is taken" if port is not None else f"ports {FIRST} to {FIRST + TRIED - 1} are all taken"
-    raise InputError(f"On {host}, {taken}; choose another one with --port.")
+    taken = f"Port {port} is" if port is not None else f"Ports {FIRST} to {FIRST + TRIED - 1} are all"
+    raise InputError(f"{taken} in use on {host}; choose another one with --port.")
 
 
 def _bound(host: str, port: int) -> socket.socket:
@@ -66,7 +69,7 @@ def _bound(host: str, port: int) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
-        listening.listen(64)  # who asks before the server runs waits
+        listening.listen(64)  # requests before the server runs wait
     except BaseException:
         listening.close()
         raise
@@ -74,7 +77,7 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 def _address(host: str, port: int, token: str | None) -> str:
-    """To open in a browser."""
+    """The address to open in a browser."""
     everywhere = host in ("0.0.0.0", "::", "")
     name = socket.gethostname() if everywhere else f"[{host}]" if ":" in host else host
     return f"http://{name}:{port}/" + (f"?token={quote(token)}" if token else "")

@@ -1,7 +1,7 @@
-"""Dreams in JSON's types, as the page takes them. May import: `dreams`, `spaces`; NumPy.
+"""Dreams as JSON, for the page. May import: `dreams`, `spaces`; NumPy.
 
-Images go as base64 of their bytes, rows of pixels with one or three channels; of stacked frames the newest. A number
-that isn't finite is null.
+An image is base64 of its bytes: rows of pixels with one or three channels, the newest of stacked frames. A number that
+is not finite is null.
 """
 
 import base64
@@ -11,26 +11,39 @@ from typing import Any
 
 import numpy as np
 
-from reverie.dreams import Dream, Dreamer, State
+from reverie.dreams import Dream, Dreamer, Moment, State
+from reverie.results.text import printable
 from reverie.spaces import Continuous, Discrete, Feature, Image, Spaces
 
-MOST = 256  # numbers of an observation that are shown
+MOST = 256  # entries of an observation that are shown
 
 
 def opened(run: str, dreamer: Dreamer) -> dict[str, Any]:
-    """What a dream can begin from and how it is steered."""
+    """What a dream can start from and how it is steered."""
     spaces = dreamer.agent.spaces
     features = shown(dreamer)
     return {
         "type": "opened",
         "run": run,
         "env_steps": dreamer.env_steps,
+        "damaged": [printable(problem) for problem in dreamer.damaged],
         "observations": {name: _kind(feature) for name, feature in features.items()},
         "actions": {name: _kind(feature) | _bounds(spaces, name) for name, feature in spaces.action.items()},
         "moments": [
-            {"known": moment.known, "observation": observation(features, _at(moment.records.observation, moment.start))}
+            _moment(moment) | {"observation": observation(features, _at(moment.records.observation, moment.start))}
             for moment in dreamer.moments
         ],
+    }
+
+
+def _moment(moment: Moment) -> dict[str, Any]:
+    """A moment's place in its episode: the steps and the return before it, in the `whole` episode or the excerpt."""
+    records, start = moment.records, moment.start
+    return {
+        "known": moment.known,
+        "time": start,
+        "return": number(float(np.sum(records.reward[1 : start + 1]))),
+        "whole": bool(records.is_first[0]),
     }
 
 
@@ -41,7 +54,7 @@ def shown(dreamer: Dreamer) -> dict[str, Feature]:
 
 
 def present(features: Mapping[str, Feature], dream: Dream) -> dict[str, Any]:
-    """The present state of a dream, and what really happened then, where that is known."""
+    """The current state of a dream, and its recorded counterpart where that is known."""
     state, recorded = dream.state, dream.recorded_action
     return {
         "type": "state",
@@ -81,7 +94,7 @@ def _truth(features: Mapping[str, Feature], dream: Dream) -> dict[str, Any] | No
 
 
 def observation(features: Mapping[str, Feature], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Per key an image, or numbers."""
+    """By key, an image or numbers."""
     return {
         name: _image(values[name]) if isinstance(feature, Image) else numbers(np.asarray(values[name]).ravel()[:MOST])
         for name, feature in features.items()
@@ -89,12 +102,12 @@ def observation(features: Mapping[str, Feature], values: Mapping[str, Any]) -> d
 
 
 def numbers(values: Any) -> list[float | None]:
-    """All entries in a row."""
+    """All entries, flattened."""
     return [number(x) for x in np.asarray(values).ravel().tolist()]
 
 
 def number(x: float) -> float | None:
-    """Six digits are more than a screen shows."""
+    """A number with six digits, which is more than the page shows."""
     return float(f"{x:.6g}") if math.isfinite(x) else None
 
 
@@ -112,7 +125,7 @@ def _image(pixels: Any) -> dict[str, Any]:
 
 
 def _actions(action: Mapping[str, Any]) -> dict[str, Any]:
-    """As the model takes them, in their own shape."""
+    """Actions as the model takes them, in their own shape."""
     return {name: np.asarray(value).tolist() for name, value in action.items()}
 
 
@@ -125,14 +138,14 @@ def _kind(feature: Feature) -> dict[str, Any]:
 
 
 def _bounds(spaces: Spaces, name: str) -> dict[str, Any]:
-    """What -1 and 1 are to the environment, for each number of an action."""
+    """What -1 and 1 mean to the environment, for each number of an action."""
     if not isinstance(spaces.action[name], Continuous):
         return {}
     return {end: numbers(_in_env_units(spaces, name, unit)) for end, unit in (("low", -1.0), ("high", 1.0))}
 
 
 def _in_env_units(spaces: Spaces, name: str, unit: float) -> Any:
-    """One key's numbers at `unit`, out of the action as the environment takes it."""
+    """What the environment receives under a key whose numbers are all `unit`."""
     action = spaces.zero_action(1)
     decoded = spaces.decode_action(action | {name: np.full_like(action[name], unit)})
     return spaces.action_leaves[name].pick(decoded)[0]

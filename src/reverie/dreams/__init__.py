@@ -1,17 +1,18 @@
-"""What the world model dreams, for people to see and to play in.
+"""Predictions of the world model for people to look at and to play in.
 
 May import: `agent` and below, `replay`.
 
-    open_loop  half of a replayed sequence is seen, the rest dreamed from the actions alone; how far off it is
-    film       that, of images: what happened, what was dreamed and the difference, above each other
-    lines      that, of numbers, reward and continuing: curves side by side
-    album      a run's folder of them: what is drawn, and what is kept
+    open_loop  prediction: half of a replayed sequence is observed, the rest predicted from the actions alone
+    film       open-loop predictions of images as a film: truth, prediction and error
+    lines      open-loop predictions of numbers, of the reward and of continuation as curves
+    album      the pictures and films in a run's folder
+    video      a video file, written frame by frame
 
-    dreamer    a run's newest checkpoint, opened: its agent, and moments to begin from
-    player     from a real moment on, step by step, with any actions, and back again
-    moments    real moments of a run, read from its newest checkpoint
-    scene      what the agent makes of one state, compiled
-    actions    those that come from outside, checked
+    dreamer    a run's newest readable checkpoint: its agent, and recorded moments to start from
+    player     a dream: a tree of imagined states that starts at a recorded moment
+    moments    recorded moments, read from a checkpoint
+    scene      what the agent predicts and would do in one state, compiled
+    actions    validation of actions from outside
 """
 
 from reverie.dreams.album import Album

@@ -1,9 +1,8 @@
-"""A run's folder of dreams: what is drawn of each, and which are kept. May import: `storage` and
-this room.
+"""The pictures and films of open-loop predictions in a run's folder. May import: `storage`, this room.
 
-dreams/000000012345.json        loss by horizon, after so many environment steps
-dreams/000000012345.png         numbers, reward and continuing; needs Matplotlib
-dreams/000000012345-KEY.mp4     a film of each image; needs Pillow, and is a .gif without imageio-ffmpeg
+dreams/000000012345.json        losses by horizon, after this many environment steps
+dreams/000000012345.png         numbers, reward and continuation; needs Matplotlib
+dreams/000000012345-KEY.mp4     a film of each image observation; needs Pillow, and is a .gif without imageio-ffmpeg
 """
 
 import math
@@ -17,29 +16,29 @@ import numpy as np
 from reverie.dreams.open_loop import OpenLoop
 from reverie.storage import as_json, empty_folder, remove
 
-NEWEST = 9  # dreams that are kept, besides the first
+NEWEST = 9  # predictions kept besides the first
 
 
 class Album:
-    """Writes dreams to a folder; the first and the newest stay. A dream is there whole or not at all."""
+    """Writes predictions to a folder, and keeps the first and the newest. Each is written completely or not at all."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def missing(self, images: bool) -> str | None:
-        """A sentence on what to install to see more, if anything; `images`: whether there are any."""
+        """A sentence about packages to install, or None; `images` says whether there are image observations."""
         lacking = []
         if images and not find_spec("PIL"):
-            lacking.append("films need Pillow: pip install 'reverie[video]'")
+            lacking.append("install films with: pip install 'reverie[video]'")
         if not find_spec("matplotlib"):
-            lacking.append("curves need Matplotlib: pip install 'reverie[plot]'")
-        return f"Of open-loop predictions only numbers are kept; {', and '.join(lacking)}." if lacking else None
+            lacking.append("install curves with: pip install 'reverie[plot]'")
+        return f"Open-loop predictions lack pictures; {', and '.join(lacking)}." if lacking else None
 
     def add(self, step: int, dream: OpenLoop) -> None:
-        """Draw a dream of NumPy arrays, in place of one of the same step.
+        """Draw a prediction of NumPy arrays; it replaces one of the same step.
 
         Raises:
-            OSError: the disk is full; what was there is as it was.
+            OSError: the files can't be written, for instance because the disk is full; the folder is unchanged.
         """
         unfinished = empty_folder(self.folder.parent, self.folder.name, ".unfinished")
         try:
@@ -69,7 +68,7 @@ class Album:
                     write_film(path.with_name(name), draw_film(truth, prediction, dream.horizon, f"{title} · {key}"))
 
     def _prune(self) -> None:
-        """Remove all but the first and the newest."""
+        """Remove all predictions but the first and the newest."""
         steps = sorted(path.stem for path in self.folder.glob("*.json") if re.fullmatch(r"[0-9]{12,}", path.stem))
         for step in steps[1:-NEWEST]:
             for path in self.folder.glob(f"{step}[-.]*"):

@@ -1,5 +1,6 @@
-"""A run's newest checkpoint, opened for dreaming. May import: `agent` and below, `storage`, the rest of this room."""
+"""A run's newest readable checkpoint, opened to dream in. May import: `agent` and below, the rest of this room."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,34 +15,41 @@ from reverie.storage import Checkpoint, Store, as_tree, read_newest
 
 
 class Dreamer:
-    """The newest checkpoint of a run: the agent, and real moments to dream on from.
+    """The newest readable checkpoint of a run: the agent, and recorded moments to start dreams from.
 
     Attributes:
-        agent: with the checkpoint's parameters.
-        env_steps: decisions that had been taken when it was written.
-        moments: to begin from.
+        agent: the agent with the checkpoint's parameters.
+        env_steps: environment steps taken when the checkpoint was written.
+        moments: recorded moments to start from.
+        damaged: a sentence for each newer checkpoint that could not be read.
     """
 
-    def __init__(self, agent: Agent, env_steps: int, moments: list[Moment]):
-        self.agent, self.env_steps, self.moments = agent, env_steps, moments
+    def __init__(self, agent: Agent, env_steps: int, moments: list[Moment], damaged: Sequence[str] = ()):
+        self.agent, self.env_steps, self.moments, self.damaged = agent, env_steps, moments, tuple(damaged)
 
     @classmethod
     def load(cls, run: str | Path, *, moments: int = 12, seed: int = 0) -> "Dreamer":
-        """Parameters and some moments, drawn by `seed`, of one checkpoint; the run may go on meanwhile.
+        """Open the newest checkpoint that can be read; the run may still be training.
+
+        Args:
+            run: the run's folder.
+            moments: how many recorded moments to draw.
+            seed: seeds the draw.
 
         Raises:
-            InputError: there is no run, it has no checkpoint yet, or none can be read.
+            InputError: there is no run, it has no checkpoint yet, or no checkpoint can be read.
         """
         run = Path(run).absolute()
         if not (run / "agent.json").exists():
-            raise InputError(f"There is no run in {run}: expected a folder that training wrote.")
+            raise InputError(f"There is no run in {run}: name a folder that training wrote.")
         problems = list[str]()
         read = partial(cls._read, run, moments, seed)
         dreamer = read_newest(Store(run / "checkpoints"), read, lambda _, problem: problems.append(problem))
         if dreamer is None and problems:
             raise InputError(f"No checkpoint of {run} can be read. {problems[0]}")
         if dreamer is None:
-            raise InputError(f"The run in {run} has no checkpoint yet; it writes one at intervals and when it stops.")
+            raise InputError(f"The run in {run} has no checkpoint yet; it writes one regularly and when it stops.")
+        dreamer.damaged = tuple(problems)
         return dreamer
 
     @classmethod
@@ -52,12 +60,12 @@ class Dreamer:
         networks = as_tree(like, checkpoint.read("networks"), f"checkpoint {checkpoint.count} of {run}")
         drawn = draw_moments(checkpoint, spaces, moments, seed)
         if not drawn:
-            raise InputError(f"The newest checkpoint of {run} holds no experience to begin a dream from.")
+            raise InputError(f"The newest checkpoint of {run} holds no experience to start a dream from.")
         agent = Agent(spaces, config, networks=jax.device_put(networks))
         return cls(agent, int(checkpoint.meta["progress"]["env_steps"]), drawn)
 
     def dream(self, moment: int = 0, seed: int | None = 0) -> "Dream":
-        """A dream from one of the moments on; see `Dream`."""
+        """A dream that starts at one of the moments; see `Dream`."""
         if not 0 <= moment < len(self.moments):
-            raise InputError(f"There are the moments 0 to {len(self.moments) - 1}, got {moment}.")
+            raise InputError(f"moment must be in 0 to {len(self.moments) - 1}, got {moment}.")
         return Dream(self.agent, self.moments[moment], seed)

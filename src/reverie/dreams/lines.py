@@ -1,6 +1,6 @@
-"""Open-loop predictions of numbers, of the reward and of continuing, as curves: what happened, and what was dreamed.
+"""Open-loop predictions of numbers, of the reward and of continuation as curves: truth and prediction.
 
-Each column is a sequence, each row a quantity; where the paper is shaded the model doesn't see. May import:
+Each column is a sequence, each row a quantity. Shading marks the steps without observations. May import:
 `open_loop`; Matplotlib.
 """
 
@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 
 from reverie.dreams.open_loop import OpenLoop, Pair
 
-COLUMNS, DIMENSIONS = 3, 8  # at most
+COLUMNS, DIMENSIONS = 3, 8  # at most: sequences, and entries of observations
 TRUTH, PREDICTION, SHADE = "#9aa5b8", "#e8620a", "#fdf0e4"
 
 
 def draw_lines(path: Path, dream: OpenLoop, title: str) -> None:
-    """A PNG of an `OpenLoop` of NumPy arrays; its images are `film`'s affair."""
+    """Draw an `OpenLoop` of NumPy arrays, without its images, as a PNG."""
     rows = list(_rows(dream))
     columns = min(COLUMNS, len(dream.horizon))
     width, height = 1.4 + 3.4 * columns, 1.1 + 1.15 * len(rows)
@@ -40,7 +40,7 @@ def draw_lines(path: Path, dream: OpenLoop, title: str) -> None:
 
 
 def _rows(dream: OpenLoop) -> Iterator[tuple[str, Pair]]:
-    """Name and (B, T) values of each quantity: reward, continuing, then the first dimensions of the observations."""
+    """The name and (B, T) values of each quantity: reward, continuation, then the first entries of the observations."""
     yield "reward", dream.reward
     yield "continue", dream.cont
     numbers = {
@@ -55,23 +55,23 @@ def _rows(dream: OpenLoop) -> Iterator[tuple[str, Pair]]:
 
 
 def _panel(axis: Any, truth: np.ndarray, prediction: np.ndarray, is_first: np.ndarray) -> None:
-    """One quantity of one sequence; lines are broken where an episode begins."""
+    """One quantity of one sequence; lines break where an episode begins."""
     breaks = np.flatnonzero(is_first)
     time = np.insert(np.arange(1.0, len(truth) + 1), breaks, np.nan)
-    for values, colour, wide, name in (
-        (truth, TRUTH, 3.2, "what happened"),
-        (prediction, PREDICTION, 1.2, "the model"),
+    for values, color, wide, name in (
+        (truth, TRUTH, 3.2, "truth"),
+        (prediction, PREDICTION, 1.2, "prediction"),
     ):
         broken = np.insert(values.astype(float), breaks, np.nan)
-        axis.plot(time, broken, color=colour, lw=wide, marker=".", ms=1.5 * wide, label=name)
+        axis.plot(time, broken, color=color, lw=wide, marker=".", ms=1.5 * wide, label=name)
     axis.grid(alpha=0.25, lw=0.5)
     axis.spines[["top", "right"]].set_visible(False)
     axis.tick_params(labelsize=8)
 
 
 def _shade(axis: Any, dreams: np.ndarray) -> None:
-    """Behind the steps at which the model doesn't see."""
+    """Shade the steps without observations."""
     edges = np.flatnonzero(np.diff(dreams, prepend=False, append=False)) + 0.5
     for begin, end in edges.reshape(-1, 2):
         axis.axvspan(begin, end, color=SHADE, lw=0, zorder=0)
-    axis.plot([], [], color=SHADE, lw=8, label="dreams, without seeing")
+    axis.plot([], [], color=SHADE, lw=8, label="no observation")

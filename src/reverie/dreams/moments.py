@@ -1,46 +1,48 @@
-"""Real moments of a run, to dream on from: short stretches of the replay in a checkpoint, read without the rest of it.
+"""Recorded moments to start dreams from: short excerpts of the replay buffer in a checkpoint.
 
 May import: `experience`, `replay`, `spaces`, `storage`.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from reverie.experience import Experience
-from reverie.replay import Excerpt, excerpt, saved_counters
+from reverie.replay import Excerpt, SavedReplay, excerpt
 from reverie.spaces import Spaces
-from reverie.storage import Checkpoint, DamagedFileError
+from reverie.storage import Checkpoint, DamagedFileError, Document
 
-BEFORE, AFTER = 16, 128  # records that are looked at before a dream begins, and that it can be compared with
-LEAST = 8  # steps that should be known after a moment, where the episode has them
-DRAWS = 20  # for each moment, to find one that isn't the last of its episode
+BEFORE, AFTER = 16, 128  # records observed before a dream starts, and records to compare it with
+LEAST = 8  # records that should follow a moment, if its episode has them
+DRAWS = 20  # attempts per moment to find one that is not the last of its episode
 
 
 class Moment(NamedTuple):
-    """A stretch of what really happened."""
+    """An excerpt of an episode."""
 
-    records: Experience  # leaves (T, ...); none after the episode's last
-    start: int  # the moment's index; the records before it are what was seen until then
+    records: Experience  # leaves (T, ...), of one episode
+    start: int  # the moment's index; the records before it lead up to it
 
     @property
     def known(self) -> int:
-        """Steps of the same episode that are known to have followed."""
+        """How many recorded steps of the same episode follow."""
         return len(self.records.reward) - 1 - self.start
 
 
 def draw_moments(checkpoint: Checkpoint, spaces: Spaces, count: int, seed: int) -> list[Moment]:
-    """At most `count` moments of a checkpoint's replay, uniformly over it; none only if it holds none.
+    """Draw `count` moments uniformly from a checkpoint's replay buffer; none if the buffer is empty.
 
     Raises:
-        DamagedFileError: the replay can't be read.
+        DamagedFileError: the replay buffer can't be read.
     """
     where = f"checkpoint {checkpoint.count} of {checkpoint.folder.parent}"
     rng = np.random.default_rng(seed)
     try:
-        state = checkpoint.meta["replay"]
-        oldest, newest = saved_counters(state)
+        state = checkpoint.document["replay"]
+        saved = SavedReplay.read(state)
+        oldest, newest = saved.oldest, saved.received
         ends = np.cumsum(newest - oldest)
         if not ends[-1]:
             return []
@@ -54,18 +56,20 @@ def draw_moments(checkpoint: Checkpoint, spaces: Spaces, count: int, seed: int) 
     except DamagedFileError:
         raise
     except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise DamagedFileError(f"The replay in {where} can't be read ({error}).") from error
+        raise DamagedFileError(f"The replay buffer in {where} can't be read ({error}).") from error
     for moment in moments:
         _check(moment.records, spaces, where)
     return moments
 
 
-def _read(checkpoint: Checkpoint, state: dict[str, Any], stream: int, time: int) -> Moment:
-    read = lambda part, stream, slots: checkpoint.read_slices(f"replay.{part}", (stream, slots))  # noqa: E731
+def _read(checkpoint: Checkpoint, state: Document, stream: int, time: int) -> Moment:
+    def read(part: str, stream: int, slots: slice) -> dict[str, np.ndarray]:
+        return checkpoint.read_slices(f"replay.{part}", (stream, slots))
+
     return _within_its_episode(excerpt(state, read, stream, time, before=BEFORE + LEAST, after=AFTER))
 
 
-def _first_with_a_future(draw: Any) -> Moment:
+def _first_with_a_future(draw: Callable[[], Moment]) -> Moment:
     for _ in range(DRAWS):
         moment = draw()
         if moment.known:
@@ -74,7 +78,7 @@ def _first_with_a_future(draw: Any) -> Moment:
 
 
 def _within_its_episode(found: Excerpt) -> Moment:
-    """The moment without what is not of its episode; earlier in it, if little is known to have followed."""
+    """The moment within its episode, moved back if few recorded steps follow."""
     records, at = found
     begins, ends = np.flatnonzero(records.is_first[: at + 1]), np.flatnonzero(records.is_last[at:])
     first = int(begins[-1]) if len(begins) else 0
@@ -85,7 +89,7 @@ def _within_its_episode(found: Excerpt) -> Moment:
 
 
 def _check(records: Experience, spaces: Spaces, where: str) -> None:
-    """Shapes and dtypes must be those that the networks take."""
+    """Check that shapes and dtypes are what the networks take."""
     time = len(records.reward)
     for got, like in (
         (records.observation, spaces.zero_observation(time)),
@@ -93,4 +97,5 @@ def _check(records: Experience, spaces: Spaces, where: str) -> None:
     ):
         for name, leaf in like.items():
             if name not in got or got[name].shape != leaf.shape or got[name].dtype != leaf.dtype:
-                raise DamagedFileError(f"The replay in {where} has no {name!r} of {leaf.dtype} {leaf.shape[1:]}.")
+                expected = f"{leaf.dtype} {leaf.shape[1:]}"
+                raise DamagedFileError(f"The replay buffer in {where} has no {name!r} with {expected}.")

@@ -1,6 +1,6 @@
-"""Open-loop prediction: the model sees the first half of replayed sequences, then dreams on from the actions alone.
+"""Open-loop prediction: the model observes the first half of replayed sequences and predicts the rest from the actions.
 
-An episode that begins in the dreamed half can't be foreseen: its first observation is seen too, and the dream goes on
+An episode that begins in the second half can't be predicted: the model observes its first record too, and predicts on
 from there. May import: `distributions`, `experience`, `nn`, `ops`, `world_model`.
 """
 
@@ -18,14 +18,13 @@ from reverie.nn import compute_cast
 from reverie.ops import symexp
 from reverie.world_model import Latent, WorldModel
 
-HORIZONS = (1, 2, 4, 8, 16, 32)  # of the errors that are logged
+HORIZONS = (1, 2, 4, 8, 16, 32)  # steps ahead at which errors are logged
 
-
-Array = Any  # JAX on the device, NumPy once fetched; shapes stand in the fields' comments.
+Array = Any  # JAX on the device, NumPy once fetched; shapes are in the fields' comments
 
 
 class Pair(NamedTuple):
-    """What happened and what was predicted, in the same units."""
+    """Truth and prediction, in the same units."""
 
     truth: Array  # (B, T, …)
     prediction: Array
@@ -36,38 +35,38 @@ class OpenLoop(NamedTuple):
 
     observation: dict[str, Pair]  # images as uint8, numbers in the environment's units, classes as integers
     reward: Pair  # (B, T)
-    cont: Pair  # (B, T), whether the episode goes on after this step; predicted: the probability
+    cont: Pair  # (B, T), whether the episode continues after this step; predicted as a probability
     is_first: Array  # (B, T) bool
-    horizon: Array  # (B, T), steps since the model has last seen something; 0 where it sees
-    error: dict[str, Array]  # loss by its name → by horizon 0, 1, …; NaN where there is no step of this horizon
+    horizon: Array  # (B, T), steps since the last observation; 0 at an observation
+    error: dict[str, Array]  # (horizons,) losses by name, at horizon 0, 1, …; NaN where no step has this horizon
 
 
 @partial(jax.jit, static_argnames=("discount", "dtype"))
 def open_loop(model: WorldModel, batch: Experience, key: Key, *, discount: float, dtype: Any) -> OpenLoop:
-    """Predictions for a batch of replayed sequences.
+    """Predict a batch of replayed sequences.
 
     Args:
-        batch: leaves (B, T + 1, …), as replay gives them: the first record's latent is where the model begins.
-        key: of the latents' samples, as imagination draws them; None takes modes.
-        discount: that the continue head was trained with, and that is taken out of its predictions.
-        dtype: to compute in.
+        batch: leaves (B, T + 1, …), as the replay buffer returns them; the model starts at the first record's latent.
+        key: for sampling latents as imagination does; None takes their modes.
+        discount: what the continue head was trained with; its predictions are divided by it.
+        dtype: of the computation.
 
     Returns:
-        Errors are those of the decoder and the heads as `WorldModel.loss` has them: at horizon 0 what it calls
-        reconstruction.
+        Predictions, and the losses of the decoder and the heads as `WorldModel.loss` defines them; those at horizon 0
+        are reconstruction losses.
     """
     model = compute_cast(model, dtype)
     now, action = jax.tree.map(lambda x: x[:, 1:], batch), jax.tree.map(lambda x: x[:, :-1], batch.action)
     horizon = _horizons(now.is_first)
     states = _states(model, _context(model, batch), now, action, horizon == 0, key)
     decoded, reward, cont = model.decode(states), model.reward(states), model.cont(states)
-    goes_on = 1 - now.is_terminal.astype(jnp.float32)
+    continues = 1 - now.is_terminal.astype(jnp.float32)
     losses = {name: output.loss(now.observation[name]) for name, output in decoded.items()}
-    losses |= {"rew": reward.loss(now.reward), "con": cont.loss(goes_on * discount)}
+    losses |= {"rew": reward.loss(now.reward), "con": cont.loss(continues * discount)}
     return OpenLoop(
         {name: Pair(now.observation[name], _in_units(output)) for name, output in decoded.items()},
         Pair(now.reward, reward.prediction()),
-        Pair(goes_on, _probability(cont, discount)),
+        Pair(continues, _probability(cont, discount)),
         now.is_first,
         horizon,
         {name: _by_horizon(loss, horizon) for name, loss in losses.items()},
@@ -75,28 +74,33 @@ def open_loop(model: WorldModel, batch: Experience, key: Key, *, discount: float
 
 
 def _horizons(is_first: Bool[JaxArray, "b t"]) -> Int[JaxArray, "b t"]:
-    """Steps since the model has last seen something: the first half, or where an episode begins."""
+    """Steps since the last observation; the model observes the first half and the first record of each episode."""
     time = jnp.broadcast_to(jnp.arange(is_first.shape[1]), is_first.shape)
     seen = (time < is_first.shape[1] // 2) | is_first
     return time - jax.lax.cummax(jnp.where(seen, time, 0), axis=1)
 
 
 def _context(model: WorldModel, batch: Experience) -> Latent:
-    """The stored latents of the first record."""
+    """The stored latents of the first records."""
     return Latent(batch.deter[:, 0].astype(jnp.float32), jax.nn.one_hot(batch.stoch[:, 0], model.rssm.classes))
 
 
 def _states(
-    model: WorldModel, latent: Latent, now: Experience, action: dict[str, Array], seen: Array, key: Key
+    model: WorldModel,
+    latent: Latent,
+    now: Experience,
+    action: dict[str, JaxArray],
+    seen: Bool[JaxArray, "b t"],
+    key: Key,
 ) -> Latent:
-    """Latents (B, T, …): from the posterior where the model sees, from the prior where it dreams."""
+    """Latents (B, T, …): posterior samples at observations, prior samples elsewhere."""
     rssm, keep = model.rssm, ~now.is_first
     embedding, actions = model.encoder(now.observation), model.encode_actions(action) * keep[..., None]
 
     def step(latent: Latent, inputs: tuple[Any, ...]) -> tuple[Latent, Latent]:
         embedding, action, keep, seen, uniform = inputs
         latent = jax.tree.map(lambda x: x * keep.reshape((-1,) + (1,) * (x.ndim - 1)).astype(x.dtype), latent)
-        deter = rssm.sequence(latent, action)
+        deter = rssm.next_deter(latent, action)
         prior, posterior = rssm.prior(deter), rssm.posterior(deter, embedding)
         belief = Categorical(jnp.where(seen[:, None, None], posterior.logits, prior.logits), rssm.unimix)
         sample = belief.mode() if uniform is None else belief.pick(uniform)
@@ -109,8 +113,8 @@ def _states(
     return jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), jax.lax.scan(step, latent, inputs)[1])
 
 
-def _in_units(output: Output) -> Array:
-    """As the observation itself is."""
+def _in_units(output: Output) -> JaxArray:
+    """The prediction in the units of the observation."""
     match output:
         case ImageMean():
             return jnp.round(255 * output.prediction()).astype(jnp.uint8)
@@ -124,7 +128,7 @@ def _probability(cont: Bernoulli, discount: float) -> Float[JaxArray, "b t"]:
 
 
 def _by_horizon(loss: Float[JaxArray, "b t"], horizon: Int[JaxArray, "b t"]) -> Float[JaxArray, " horizons"]:
-    """The mean over all steps of each horizon, 0 to the longest dream's."""
+    """The mean loss over all steps of each horizon, from 0 to the longest."""
     longest = horizon.shape[1] - horizon.shape[1] // 2
     belongs = jax.nn.one_hot(horizon, longest + 1)
     return jnp.sum(loss[..., None] * belongs, (0, 1)) / jnp.sum(belongs, (0, 1))

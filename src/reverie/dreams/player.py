@@ -1,4 +1,4 @@
-"""Playing a dream: from a real moment on, step by step inside the world model, with any actions, and back again.
+"""A dream: a tree of imagined states that starts at a recorded moment and grows with any actions.
 
 May import: `agent` and below, and `actions`, `moments` and `scene` of this room.
 """
@@ -19,43 +19,43 @@ from reverie.learner import compute_dtype
 from reverie.spaces import Discrete, Feature, Image
 from reverie.world_model import Latent
 
-LARGEST, MEMORY = 2000, 2**28  # states of a dream, and bytes of all of them
+LARGEST, MEMORY = 2000, 2**28  # limits of a dream: states, and bytes of all states
 
 
 class State(NamedTuple):
-    """A state in the tree of a dream."""
+    """An imagined state."""
 
-    parent: int | None  # the state before; None at the beginning
-    time: int  # steps since the beginning
-    action: dict[str, np.ndarray] | None  # that led here
+    parent: int | None  # the number of the previous state; None for the first
+    time: int  # steps since the start
+    action: dict[str, np.ndarray] | None  # the action that led here
     latent: Latent  # (1, …)
     scene: Scene
-    recorded: bool  # whether all actions up to here were those that were really taken
+    recorded: bool  # whether all actions up to here were the recorded ones
 
 
 class Truth(NamedTuple):
-    """What really happened at the same time after the same actions."""
+    """The recorded outcome of the same actions."""
 
     observation: dict[str, np.ndarray]
     reward: float
-    ended: bool  # with this record the episode was over
-    error: dict[str, float]  # per observation: root of the mean squared error, of brightness 0 to 1 for images
+    ended: bool  # whether the episode ended with this record
+    error: dict[str, float]  # by observation: root mean squared error (images: of brightness 0 to 1)
 
 
 class Dream:
-    """A tree of imagined states that grows from a real moment; one of them is `now`.
+    """A tree of imagined states that starts at a recorded moment; `now` is the current one.
 
-    What is drawn depends on the seed and on the time alone: the same actions lead to the same states, and two branches
-    differ by their actions only.
+    Samples depend only on the seed and the time: the same actions lead to the same states, and two branches differ
+    only through their actions.
 
     Args:
-        agent: whose world model is dreamed in.
-        moment: where it begins; what was seen before it is looked at, not imagined.
-        seed: of all draws; None takes what is most likely.
+        agent: the agent whose world model imagines.
+        moment: where the dream starts; the records up to it are observed, not imagined.
+        seed: seeds all samples; None takes the most likely outcomes.
 
     Attributes:
-        states: the tree, numbered in the order in which they were first reached; 0 is the moment itself.
-        now: the number of the present one.
+        states: the tree, in the order in which states were first reached; state 0 is the moment itself.
+        now: the number of the current state.
     """
 
     def __init__(self, agent: Agent, moment: Moment, seed: int | None = 0):
@@ -71,55 +71,55 @@ class Dream:
 
     @property
     def state(self) -> State:
-        """The present one."""
+        """The current state."""
         return self.states[self.now]
 
     def step(self, action: Any) -> State:
-        """Imagine what this action leads to, and go there.
+        """Imagine the outcome of an action and move there.
 
         Args:
-            action: by key, numbers from -1 to 1 or classes from 0, as the policy gives them.
+            action: by key, numbers from -1 to 1 or classes from 0, as the policy returns them.
 
         Raises:
-            InputError: it doesn't fit the action space, or the dream has grown too large.
+            InputError: the action does not fit the action space, or the dream has too many states.
         """
         taken = checked_action(self._agent.spaces.action, action)
         child = (self.now, b"".join(taken[name].tobytes() for name in sorted(taken)))
         if child not in self._children:
             if len(self.states) >= self._largest:
-                raise InputError(f"This dream holds at most {self._largest:,} states; begin a new one.")
+                raise InputError(f"This dream holds at most {self._largest:,} states; start a new one.")
             self.states.append(self._imagine(taken))
             self._children[child] = len(self.states) - 1
         return self.go(self._children[child])
 
     def policy_step(self) -> State:
-        """What the policy does next."""
+        """Take the policy's action."""
         return self.step(self.state.scene.action)
 
     def recorded_step(self) -> State:
-        """What was really done next; an InputError where that isn't known."""
+        """Take the recorded action; raises an InputError where none is known."""
         action = self.recorded_action
         if action is None:
-            raise InputError("What was really done next is not known here; go back to where the dream left it.")
+            raise InputError("No recorded action is known here; go back to where the dream left the recording.")
         return self.step(action)
 
     def go(self, number: int) -> State:
-        """To a state that was reached before, to look at it or to branch off."""
+        """Move to a state that was reached before, to look at it or to branch off."""
         if not 0 <= number < len(self.states):
-            raise InputError(f"The dream has states 0 to {len(self.states) - 1}, got {number}.")
+            raise InputError(f"The state must be in 0 to {len(self.states) - 1}, got {number}.")
         self.now = number
         return self.state
 
     @property
     def recorded_action(self) -> dict[str, np.ndarray] | None:
-        """What was really done in the present state, where all actions before were the real ones too."""
+        """The recorded action in the current state, if all actions before were the recorded ones too."""
         if not self.state.recorded or self.state.time >= self._moment.known:
             return None
         return self._record().action
 
     @property
     def truth(self) -> Truth | None:
-        """What really happened instead of the present state, where that is known."""
+        """The recorded counterpart of the current state, where it is known."""
         if not self.state.recorded:
             return None
         record, dreamed = self._record(), self.state.scene.observation
@@ -130,12 +130,12 @@ class Dream:
         return Truth(record.observation, float(record.reward), bool(record.is_last), error)
 
     def _record(self) -> Experience:
-        """The one of the present time."""
+        """The record at the current time."""
         at = self._moment.start + self.state.time
         return jax.tree.map(lambda x: np.asarray(x[at]), self._moment.records)
 
     def _remember(self) -> Latent:
-        """The state at the moment: that of the first record as it was stored, then all that was seen until then."""
+        """The state at the moment: the stored state of the first record, then updated with every record up to it."""
         records, classes = self._moment.records, self._agent.config.model.classes
         deter, stoch = (jnp.asarray(x[:1], jnp.float32) for x in (records.deter, np.eye(classes)[records.stoch]))
         latent, action = Latent(deter, stoch), self._agent.spaces.zero_action(1)
@@ -165,7 +165,7 @@ class Dream:
 
 
 def _error(feature: Feature, dreamed: np.ndarray, real: np.ndarray) -> float:
-    """Of classes: the share that is wrong."""
+    """The root mean squared error; for classes, the share that is wrong."""
     if isinstance(feature, Discrete):
         return float(np.mean(dreamed != real))
     unit = 255.0 if isinstance(feature, Image) else 1.0

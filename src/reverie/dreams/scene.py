@@ -1,4 +1,4 @@
-"""What an agent makes of a state of its world model: the picture, what it expects of it, and what it would do.
+"""What an agent predicts and would do in a state of its world model.
 
 Compiled functions on a batch of one. May import: `distributions`, `learner`, `nn`, `ops`, `spaces`, `world_model`.
 """
@@ -19,18 +19,18 @@ from reverie.nn import compute_cast
 from reverie.ops import symexp
 from reverie.world_model import Latent
 
-AnyArray = np.ndarray | jax.Array  # NumPy's on the host
+AnyArray = np.ndarray | jax.Array  # NumPy once fetched
 
 
 class Scene(NamedTuple):
-    """A state as it looks to the agent; arrays without a batch axis."""
+    """The agent's predictions in a state; arrays without a batch axis."""
 
     observation: dict[str, AnyArray]  # uint8 images, numbers in the environment's units, classes
-    reward: AnyArray  # (), expected on arriving here
-    cont: AnyArray  # (), the probability that the episode goes on
-    value: AnyArray  # (), the return that the critic expects from here on
-    policy: dict[str, dict[str, AnyArray]]  # per action, probs (*shape, classes), or mean and std (*shape)
-    action: Mapping[str, AnyArray]  # what the policy does here, as the model takes it
+    reward: AnyArray  # (), expected on arrival
+    cont: AnyArray  # (), the probability that the episode continues
+    value: AnyArray  # (), the return that the critic expects from here
+    policy: dict[str, dict[str, AnyArray]]  # by action: probs (*shape, classes), or mean and std (*shape)
+    action: Mapping[str, AnyArray]  # the policy's action, as the model takes it
 
 
 @partial(jax.jit, static_argnames="dtype")
@@ -45,8 +45,8 @@ def look(
 ) -> Latent:
     """The most likely state after an observation; leaves (1, …)."""
     model = compute_cast(networks, dtype).world_model
-    one_step = lambda tree: jax.tree.map(lambda x: x[:, None], tree)  # noqa: E731
-    latent = model.observe(latent, one_step(observation), one_step(previous_action), is_first[:, None])
+    observation, previous_action = jax.tree.map(lambda x: x[:, None], (observation, previous_action))
+    latent = model.observe(latent, observation, previous_action, is_first[:, None])
     return jax.tree.map(lambda x: x[:, 0].astype(jnp.float32), latent)
 
 
@@ -54,7 +54,7 @@ def look(
 def imagine(
     networks: Networks, latent: Latent, action: Mapping[str, Array], key: Key, time: int | Array, *, dtype: Any
 ) -> Latent:
-    """The next state without an observation, at a `time` that decides the draw; `key=None` the most likely one."""
+    """The next state without an observation, sampled with the key for this `time`; `key=None` takes the most likely."""
     model = compute_cast(networks, dtype).world_model
     latent = model.imagine(latent, action, _at(key, time, 0))
     return jax.tree.map(lambda x: x.astype(jnp.float32), latent)

@@ -153,6 +153,11 @@ class VectorEnvironments:
     def cancel(self) -> None:
         """Does nothing: a VectorEnv is never restarted."""
 
+    @property
+    def render_fps(self) -> object:
+        """The frame rate in the metadata of the environments, unchecked."""
+        return self._env.metadata.get("render_fps")
+
     def render_frame(self, index: int = 0) -> np.ndarray:
         """An image of environment `index`: uint8, (height, width, 3)."""
         if self._env.render_mode != "rgb_array":

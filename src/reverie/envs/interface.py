@@ -74,6 +74,10 @@ class AnyEnvironments(BaseEnvironments, Protocol):
     def step(self, action: Mapping[str, np.ndarray]) -> Step:
         """Apply the policy's actions, key → (N, *shape), in the environments that are ready."""
 
+    @property
+    def render_fps(self) -> object:
+        """The frame rate in the metadata of the environments, unchecked."""
+
     def render_frame(self, index: int = 0) -> np.ndarray:
         """An image of environment `index`: uint8, (height, width, 3)."""
 

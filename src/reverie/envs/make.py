@@ -251,13 +251,13 @@ def _check_factory(name: str, module_name: str, factory: Callable[..., Any], kwa
 
 
 def _factories(module: ModuleType | None) -> str:
-    """A sentence that lists the functions and classes of a module, its own ones first."""
+    """A sentence that lists the public functions and classes that a module defines itself."""
     if module is None:
         return ""
-    public = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
-    own = sorted(public, key=lambda name: getattr(getattr(module, name), "__module__", None) != module.__name__)
+    public = {name: value for name, value in vars(module).items() if callable(value) and not name.startswith("_")}
+    own = [name for name, value in public.items() if getattr(value, "__module__", None) == module.__name__]
     shown = ", ".join(own[:SHOWN]) + (", …" if len(own) > SHOWN else "")
-    return f" {module.__name__!r} defines {shown}." if own else f" {module.__name__!r} defines no functions or classes."
+    return f" {module.__name__!r} defines {shown or 'no functions or classes'}."
 
 
 def _import(module_name: str) -> ModuleType:

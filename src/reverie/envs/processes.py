@@ -66,7 +66,7 @@ class InProcesses:
         _open.add(self)
         try:
             self._launch(0, seeds[0], probed)
-            self.spaces, self.render_mode = self._created(0)
+            self.spaces, self.render_mode, self.render_fps = self._created(0)
             for index in range(1, len(makers)):
                 self._launch(index, seeds[index])
             self._rows = SharedRows(self.spaces, len(makers))
@@ -215,10 +215,13 @@ def _serve(index: int, seed: int, make: Any, check: Any, pipe: Connection) -> No
         if check is not None:
             probe(check.fn)
         env: Guarded = make.fn(seed)
-        pipe.send((1, (env.spaces, env.render_mode), None))
-        _answer(index, env, pipe)
-    except EOFError:  # the parent is gone
-        pass
+        pipe.send((1, (env.spaces, env.render_mode, env.metadata.get("render_fps")), None))
+        try:
+            _answer(index, env, pipe)
+        except EOFError:  # the parent is gone
+            with contextlib.suppress(BaseException):
+                env.close()
+            _end_group()
     except BaseException as error:
         # First the text, which can always be sent; then the error itself, which may not arrive.
         pipe.send((-1, f"{type(error).__name__}: {error}", traceback.format_exc()))
@@ -273,7 +276,12 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
-    time.sleep(1)  # time to close the environment, which the closed pipe asks for
+    time.sleep(1)  # time to close an idle environment, which the closed pipe causes
+    _end_group()
+
+
+def _end_group() -> None:
+    """End this process and those that it has started."""
     if hasattr(os, "killpg") and os.getpgid(0) == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(1)

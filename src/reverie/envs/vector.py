@@ -231,6 +231,11 @@ class Environments:
         """Stop restarting environments: a step that is waiting to restart one raises that environment's error."""
         self._cancelled.set()
 
+    @property
+    def render_fps(self) -> object:
+        """The frame rate in the metadata of the environments, unchecked."""
+        return self._workers.render_fps
+
     def render_frame(self, index: int = 0) -> np.ndarray:
         """An image of environment `index`: uint8, (height, width, 3).
 

@@ -34,6 +34,7 @@ class Workers(Protocol):
 
     spaces: Spaces
     render_mode: str | None
+    render_fps: object  # what the environment's metadata say, unchecked
 
     def start(self, index: int, command: str, argument: Any) -> None:
         """Start a "reset" (with a seed or None), a "step" (with an action) or a "render"."""
@@ -75,6 +76,7 @@ class InProcess:
             self.close()
             raise
         self.spaces, self.render_mode = self.envs[0].spaces, self.envs[0].render_mode
+        self.render_fps = self.envs[0].metadata.get("render_fps")
         self._rows = Rows(self.spaces, len(makers))
         self._results: list[Any] = [None] * len(makers)
 

@@ -1,4 +1,4 @@
-"""The seam through which a platform replaces how an update is computed, without changing what is computed."""
+"""Which functions compute the two recurrences of an update."""
 
 from typing import NamedTuple
 
@@ -9,8 +9,8 @@ from reverie.world_model import RSSM, Observe
 class Forms(NamedTuple):
     """The two recurrences of an update, which take nearly all of its time.
 
-    `TEXTBOOK` computes them as the equations are written. `reverie.tuned` has forms that are faster on some platform
-    and equal up to rounding.
+    `TEXTBOOK` computes them as the equations are written. `reverie.tuned` has functions that are faster on a platform
+    and equal up to rounding; training uses these unless `model.forms` is "textbook".
     """
 
     observe: Observe  # filters replayed sequences, in place of `RSSM.observe`

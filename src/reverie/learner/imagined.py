@@ -15,7 +15,7 @@ from reverie.behaviour import (
     Policy,
     imagination_loss,
     imagination_targets,
-    imagine,
+    roll_out,
 )
 from reverie.config import BehaviourConfig
 from reverie.distributions import TwoHot
@@ -25,7 +25,10 @@ from reverie.world_model import Latent
 
 
 class Outlook(NamedTuple):
-    """The predictions of all networks at imagined states, (H + 1, N). Only `policy` and `value` carry a gradient."""
+    """The predictions of all networks at imagined states, (H + 1, N). Only `policy` and `value` carry a gradient.
+
+    The steps are written *steps because a tuned form may look at one step at a time, without that axis.
+    """
 
     policy: Policy
     value: TwoHot
@@ -51,7 +54,7 @@ def look_ahead(
         return actor(latent.features).sample(key), latent.features
 
     # Roll out the prior with actions of the policy …
-    action, features = imagine(model.imagine, act, starts, horizon, *imagination_keys(key, horizon))
+    action, features = roll_out(model.imagine, act, starts, horizon, *imagination_keys(key, horizon))
     # … then apply every network to all imagined states at once.
     return action, Outlook(
         networks.actor(features),

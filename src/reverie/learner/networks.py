@@ -47,9 +47,9 @@ class Networks(eqx.Module):
             unimix=config.unimix,
             key=key_model,
         )
-        features = config.deter + config.groups * config.classes
-        self.actor = Actor(features, config.units, actions, key=key_actor)
-        self.critic = Critic(features, config.units, key=key_critic)
+        width = config.deter + config.groups * config.classes  # of a latent's features
+        self.actor = Actor(width, config.units, actions, key=key_actor)
+        self.critic = Critic(width, config.units, key=key_critic)
 
     @property
     def parameter_count(self) -> int:

@@ -20,7 +20,7 @@ from reverie.nn import compute_cast
 from reverie.ops import ReturnScale
 from reverie.optim import laprop
 from reverie.spaces import Continuous, Discrete, Feature
-from reverie.world_model import Latent, WorldModel, WorldModelOutput
+from reverie.world_model import Latent, WorldModelOutput
 
 
 class LearnerState(NamedTuple):
@@ -33,8 +33,8 @@ class LearnerState(NamedTuple):
     updates: Int[Array, ""]
 
 
-class Latents(NamedTuple):
-    """The latents of the trained steps, which the replay buffer stores as later contexts."""
+class StoredLatents(NamedTuple):
+    """What the replay buffer stores of the trained steps' latents: deter, and stoch as class indices."""
 
     deter: Float[Array, "b t deter"]
     stoch: Int[Array, "b t groups"]  # class indices
@@ -44,7 +44,7 @@ class Auxiliary(NamedTuple):
     """The results of the loss besides its value."""
 
     losses: dict[str, Array]  # per element, before scales: (B, T), `repval` (B, T - 1)
-    latents: Latents
+    latents: StoredLatents
     return_scale: ReturnScale
     metrics: dict[str, Float[Array, ""]]
     world_model: WorldModelOutput
@@ -54,7 +54,7 @@ class UpdateOutput(NamedTuple):
     """The results of an update besides the state."""
 
     metrics: dict[str, Float[Array, ""]]
-    latents: Latents
+    latents: StoredLatents
     finite: Bool[Array, ""]  # whether loss and gradient were finite; if not, the update was skipped
 
 
@@ -70,15 +70,15 @@ class Learner:
     ):
         """Set up the update for some spaces; `forms` are the functions that compute its two recurrences."""
         self.observations, self.actions, self.config, self.forms = dict(observations), dict(actions), config, forms
-        optimizer = config.optimizer
+        settings = config.optimizer
         self.optimizer = laprop(
-            optimizer.learning_rate,
-            warmup=optimizer.warmup,
-            clip=optimizer.clip,
-            clip_floor=optimizer.clip_floor,
-            decay_rms=optimizer.decay_rms,
-            decay_momentum=optimizer.decay_momentum,
-            epsilon=optimizer.epsilon,
+            settings.learning_rate,
+            warmup=settings.warmup,
+            clip=settings.clip,
+            clip_floor=settings.clip_floor,
+            decay_rms=settings.decay_rms,
+            decay_momentum=settings.decay_momentum,
+            epsilon=settings.epsilon,
         )
         self.dtype = compute_dtype(config.model)
 
@@ -94,67 +94,54 @@ class Learner:
         """Compile and run `init`."""
         return jax.jit(self.init, compiler_options=compiler_options(once=True))(key)
 
-    def update(
-        self, state: LearnerState, batch: Experience, key: PRNGKeyArray | None
-    ) -> tuple[LearnerState, UpdateOutput]:
-        """Take a gradient step on a batch (B, T + 1), whose first record is context. Compile with `state` donated."""
-        return self.apply(state, *self.gradient(state, batch, key))
-
-    def gradient(
-        self, state: LearnerState, batch: Experience, key: PRNGKeyArray | None
-    ) -> tuple[Networks, Float[Array, ""], Auxiliary]:
-        """Return the gradient of the loss with respect to all networks, the loss, and its other results."""
-        loss = jax.value_and_grad(self.loss, has_aux=True)
-        (total, aux), gradient = loss(state.networks, state, batch, key)
-        return gradient, total, aux
-
-    def apply(
-        self, state: LearnerState, gradient: Networks, total: Float[Array, ""], aux: Auxiliary
-    ) -> tuple[LearnerState, UpdateOutput]:
-        """Take the optimizer's step and move the slow critic. If loss or gradient are not finite, skip the update."""
-        step, optimizer = self.optimizer.update(gradient, state.optimizer, state.networks)
-        networks = optax.apply_updates(state.networks, step)
-        slow_critic = optax.incremental_update(networks.critic, state.slow_critic, self.config.behaviour.slow_rate)
-        norm = jnp.linalg.norm(ravel_pytree(gradient)[0])
-        finite = jnp.isfinite(total) & jnp.isfinite(norm)
-        metrics = aux.metrics | {
-            "opt/loss": total,
-            "opt/grad_norm": norm,
-            "opt/grad_rms": _rms(gradient),
-            "opt/update_rms": _rms(step),
-            "opt/param_rms": _rms(networks),
-        }
-        moved = LearnerState(networks, slow_critic, optimizer, aux.return_scale, state.updates)
-        state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), moved, state)
-        return state._replace(updates=state.updates + 1), UpdateOutput(metrics, aux.latents, finite)
+    def context(self, batch: Experience) -> Latent:
+        """Return the stored latents of the record before each sequence, where the recurrence starts (section 5)."""
+        return Latent(
+            batch.deter[:, 0].astype(jnp.float32), jax.nn.one_hot(batch.stoch[:, 0], self.config.model.classes)
+        )
 
     def loss(
         self, networks: Networks, state: LearnerState, batch: Experience, key: PRNGKeyArray | None
     ) -> tuple[Float[Array, ""], Auxiliary]:
         """Compute the one loss: the sum of the means of all terms, each times its scale.
 
-        `state` provides the slow critic and the return scale. With `key=None` every sample is replaced by the mode.
+        `networks` is differentiated; of `state` only the slow critic and the return scale are used. With `key=None`
+        every sample is replaced by the mode.
         """
         config = self.config.behaviour
+        # Cast here, so that gradients come back in float32.
         networks, slow_critic = compute_cast((networks, state.slow_critic), self.dtype)
-        keys = (None, None) if key is None else jax.random.split(key)
+        model_key, imagination_key = (None, None) if key is None else jax.random.split(key)
 
-        # World model learning (section 3): filter the replayed sequences, reconstruct and predict.
-        model = self._world_model_loss(networks.world_model, batch, keys[0])
-        latent, features = model.latent, model.latent.features
-        trained = jax.tree.map(lambda x: x[:, 1:], batch)
-        shape = trained.is_first.shape  # (B, T)
+        # World model learning (section 3): filter the replayed sequences, reconstruct and predict. Record 0 is context:
+        # its latents start the recurrence, and its action leads to the first trained step.
+        trained = jax.tree.map(lambda x: x[:, 1:], batch)  # (B, T, …)
+        observed = networks.world_model.loss(
+            self.context(batch),
+            trained.observation,
+            jax.tree.map(lambda x: x[:, :-1], batch.action),
+            trained.reward,
+            trained.is_first,
+            trained.is_terminal,
+            discount=config.discount,
+            free_nats=self.config.loss.free_nats,
+            key=model_key,
+            observe=self.forms.observe,
+        )
+        latent, shape = observed.latent, trained.is_first.shape  # (B, T)
 
-        # Actor and critic learning (section 4): imagine from every posterior state.
+        # Actor and critic learning (section 4): imagine from every posterior state, N = B · T of them.
         starts = jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), latent)
         imagined, targets = learn_from_imagination(
-            networks, slow_critic, starts, state.return_scale, keys[1], config, self.forms.look_ahead
+            networks, slow_critic, starts, state.return_scale, imagination_key, config, self.forms.look_ahead
         )
 
-        # Replay value learning (section 4): the critic on real rewards; this gradient reaches the world model.
+        # Replay value learning (section 4): the critic on real rewards, bootstrapped with each start's imagined return
+        # R_0. This gradient reaches the world model.
+        features = _swap(latent.features)
         replayed = replay_value_loss(
-            networks.critic(_swap(features)),
-            slow_critic(jax.lax.stop_gradient(_swap(features))).prediction(),
+            networks.critic(features),
+            slow_critic(jax.lax.stop_gradient(features)).prediction(),
             _swap(trained.reward),
             _swap(trained.is_last),
             _swap(trained.is_terminal),
@@ -163,40 +150,54 @@ class Learner:
             discount=config.discount,
         )
 
-        # One loss for one optimizer.
-        losses = model.losses | {name: loss.mean(0).reshape(shape) for name, loss in imagined.losses.items()}
+        # One loss for one optimizer. Imagined terms (H, N) are averaged over H and become (B, T) again.
+        losses = observed.losses | {name: loss.mean(0).reshape(shape) for name, loss in imagined.losses.items()}
         losses["repval"] = _swap(replayed)
         total = sum((self._scale(name) * loss.mean() for name, loss in losses.items()), start=jnp.zeros(()))
         metrics = {
             **{f"loss/{name}": loss.mean() for name, loss in losses.items()},
             **targets.metrics,
             **self._entropies(imagined.entropies),
-            "dyn_ent": model.prior.entropy().sum(-1).mean(),
-            "rep_ent": model.posterior.entropy().sum(-1).mean(),
+            "dyn_ent": observed.prior.entropy().sum(-1).mean(),
+            "rep_ent": observed.posterior.entropy().sum(-1).mean(),
         }
-        latents = Latents(latent.deter, jnp.argmax(latent.stoch, axis=-1))
-        return total, Auxiliary(losses, latents, targets.scale, metrics, model)
+        latents = StoredLatents(latent.deter, jnp.argmax(latent.stoch, axis=-1))
+        return total, Auxiliary(losses, latents, targets.scale, metrics, observed)
 
-    def context(self, batch: Experience) -> Latent:
-        """Return the stored latents of the record before each sequence, where the recurrence starts (section 5)."""
-        return Latent(
-            batch.deter[:, 0].astype(jnp.float32), jax.nn.one_hot(batch.stoch[:, 0], self.config.model.classes)
-        )
+    def gradient(
+        self, state: LearnerState, batch: Experience, key: PRNGKeyArray | None
+    ) -> tuple[Networks, Float[Array, ""], Auxiliary]:
+        """Return the gradient of the loss with respect to all networks, the loss, and its other results."""
+        loss_and_gradient = jax.value_and_grad(self.loss, has_aux=True)
+        (total, aux), gradient = loss_and_gradient(state.networks, state, batch, key)
+        return gradient, total, aux
 
-    def _world_model_loss(self, model: WorldModel, batch: Experience, key: PRNGKeyArray | None) -> WorldModelOutput:
-        now, before = jax.tree.map(lambda x: x[:, 1:], batch), jax.tree.map(lambda x: x[:, :-1], batch)
-        return model.loss(
-            self.context(batch),
-            now.observation,
-            before.action,
-            now.reward,
-            now.is_first,
-            now.is_terminal,
-            discount=self.config.behaviour.discount,
-            free_nats=self.config.loss.free_nats,
-            key=key,
-            observe=self.forms.observe,
-        )
+    def apply(
+        self, state: LearnerState, gradient: Networks, total: Float[Array, ""], aux: Auxiliary
+    ) -> tuple[LearnerState, UpdateOutput]:
+        """Take the optimizer's step and move the slow critic. If loss or gradient are not finite, skip the update."""
+        changes, opt_state = self.optimizer.update(gradient, state.optimizer, state.networks)
+        networks = optax.apply_updates(state.networks, changes)
+        slow_critic = optax.incremental_update(networks.critic, state.slow_critic, self.config.behaviour.slow_rate)
+        norm = jnp.linalg.norm(ravel_pytree(gradient)[0])
+        finite = jnp.isfinite(total) & jnp.isfinite(norm)
+        metrics = aux.metrics | {
+            "opt/loss": total,
+            "opt/grad_norm": norm,
+            "opt/grad_rms": _rms(gradient),
+            "opt/update_rms": _rms(changes),
+            "opt/param_rms": _rms(networks),
+        }
+        moved = LearnerState(networks, slow_critic, opt_state, aux.return_scale, state.updates)
+        state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), moved, state)
+        # A skipped update counts too, because the count decides the next update's random numbers.
+        return state._replace(updates=state.updates + 1), UpdateOutput(metrics, aux.latents, finite)
+
+    def update(
+        self, state: LearnerState, batch: Experience, key: PRNGKeyArray | None
+    ) -> tuple[LearnerState, UpdateOutput]:
+        """Take a gradient step on a batch (B, T + 1), whose first record is context. Compile with `state` donated."""
+        return self.apply(state, *self.gradient(state, batch, key))
 
     def _entropies(self, entropies: Mapping[str, Array]) -> dict[str, Float[Array, ""]]:
         """Return the policy's entropies in nats, and for discrete actions also as a share of the largest possible."""

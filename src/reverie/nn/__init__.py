@@ -1,4 +1,7 @@
-"""Layers (section 2). Every leaf of a module is a float32 parameter. May import: `ops` and Equinox."""
+"""Layers (docs/algorithm.md, section 2). Every leaf of a module is a float32 parameter.
+
+May import: `ops` and Equinox.
+"""
 
 from reverie.nn.block_linear import BlockLinear
 from reverie.nn.conv import Conv, UpsampleConv, max_pool

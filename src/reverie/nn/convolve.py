@@ -1,11 +1,11 @@
-"""How a convolution of a batch of images is computed. The result is the same on every platform, up to rounding.
+"""How the convolutions of `conv.py` are computed; a reader can skip this file.
 
-On an accelerator this is XLA's own convolution. On a CPU, XLA spends most of a thin convolution on copying: as a matrix
-product, it lays out a k×k window for every output pixel, which copies each input k² times. Here one row of the product
-is a block of tile×tile output pixels. A block needs a (tile + k - 1)² window, which is a few whole input blocks next to
-each other: with k = 5 and tile = 4, each input is copied 4 times instead of 25. The kernel becomes a matrix from
-windows to blocks, with zeros where a pixel of the window is out of an output's reach: 2.6 times more multiplications,
-which a CPU has to spare. The best tile balances the two.
+Every function equals `plain_convolve` up to rounding. On an accelerator, that is what is used. On a CPU, XLA spends
+most of a thin convolution on copying: as a matrix product, it lays out a k×k window for every output pixel, which
+copies each input k² times. Here one row of the product is a block of tile×tile output pixels. A block needs a
+(tile + k - 1)² window, which is a few whole input blocks next to each other: with k = 5 and tile = 4, each input is
+copied 4 times instead of 25. The kernel becomes a matrix from windows to blocks, with zeros where a pixel of the window
+is out of an output's reach: 2.6 times more multiplications, which a CPU has to spare. The best tile balances the two.
 
 May import: JAX only.
 """

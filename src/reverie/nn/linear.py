@@ -22,7 +22,7 @@ class Linear(eqx.Module):
         y = x.astype(self.weight.dtype) @ self.weight
         return y + align(self.bias, y)
 
-    def share(self, x: Float[Array, "*batch part"], start: int) -> Float[Array, "*batch outputs"]:
+    def partial(self, x: Float[Array, "*batch part"], start: int) -> Float[Array, "*batch outputs"]:
         """Return what the inputs `start … start + part` contribute to y, without the bias.
 
         The shares of all parts of a concatenated input add up to x W. A recurrence uses this to compute the parts

@@ -1,4 +1,4 @@
-"""λ-returns and the weights of imagined steps (section 4). Time is the first axis."""
+"""λ-returns and the weights of imagined steps (section 4). Time is the first axis, H + 1 or T steps."""
 
 import jax
 import jax.numpy as jnp
@@ -6,12 +6,12 @@ from jaxtyping import Array, Float
 
 
 def lambda_return(
-    reward: Float[Array, "T *batch"],
-    live: Float[Array, "T *batch"],
-    trace: Float[Array, "T *batch"],
-    bootstrap: Float[Array, "T *batch"],
-) -> Float[Array, "T-1 *batch"]:
-    """Compute R_0 … R_{T-2} backwards from R_{T-1} = bootstrap_{T-1}:
+    reward: Float[Array, "steps *batch"],
+    live: Float[Array, "steps *batch"],
+    trace: Float[Array, "steps *batch"],
+    bootstrap: Float[Array, "steps *batch"],
+) -> Float[Array, "steps-1 *batch"]:
+    """Compute R_0 … R_{n-2} for n steps, backwards from R_{n-1} = bootstrap_{n-1}:
 
         R_t = r_{t+1} + live_{t+1} ((1 - trace_{t+1}) bootstrap_{t+1} + trace_{t+1} R_{t+1})
 
@@ -29,6 +29,6 @@ def lambda_return(
     return returns
 
 
-def cumulative_weight(live: Float[Array, "T *batch"]) -> Float[Array, "T *batch"]:
+def cumulative_weight(live: Float[Array, "steps *batch"]) -> Float[Array, "steps *batch"]:
     """Return w_t = Π_{i ≤ t} live_i, the probability that the imagined episode still runs at step t."""
     return jnp.cumprod(live, axis=0)

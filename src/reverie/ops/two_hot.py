@@ -54,7 +54,7 @@ def two_hot(target: Float[Array, "*batch"], bins: Bins) -> Float[Array, "*batch 
 
 @jax.custom_vjp
 def two_hot_loss(logits: Float[Array, "*batch bins"], targets: tuple[Neighbours, ...]) -> Float[Array, "*batch"]:
-    """Return the cross-entropy of the logits with the two-hot weights of each target, summed over targets.
+    """Return the cross-entropy -Σ two_hot(target) · log_softmax(logits), summed over targets.
 
     Its gradient, n · softmax − weights, is written out, so that neither pass stores dense weights: an array as large
     as the logits is read once per pass, whatever the number of targets.

@@ -1,6 +1,6 @@
-"""Replay in the device's memory: batches are gathered where they are used, and an update's latents stay.
+"""A replay buffer in device memory: batches are gathered there, and latents never leave the device.
 
-All of it is allocated with the first record. May import: the rest of this room.
+The whole buffer is allocated with the first record. May import: the rest of this room.
 """
 
 from functools import partial
@@ -16,15 +16,15 @@ from reverie.replay.streams import Array, Streams
 
 
 class DeviceStreams(Streams):
-    """Streams in JAX's arrays on its first device; bfloat16 as its bits.
+    """Streams in JAX arrays on the first device. bfloat16 is stored as uint16.
 
-    (On CPUs XLA computes in no bfloat16: to change one record it would convert all of them, there and back.)
+    XLA has no bfloat16 arithmetic on CPUs: to change one record it would convert all of them to float32 and back.
     """
 
     def __init__(self, layout: Layout, num_streams: int, length: int, segment: int) -> None:
         super().__init__(layout, num_streams, length, segment)
         self._like = layout.empty(0)
-        self._rings: Any = None  # an Experience, leaves (N, length, ...), once there is a record
+        self._rings: Any = None  # an Experience, leaves (N, length, ...), after the first record
 
     @property
     def nbytes(self) -> int:
@@ -50,7 +50,7 @@ class DeviceStreams(Streams):
 
     def _put_latents(self, stream: np.ndarray, first: np.ndarray, deter: Array, stoch: Array) -> None:
         times = first[:, None] + np.arange(deter.shape[1])
-        # A scatter's order is not defined, so of several writes to a record only the last is left in.
+        # The order of a scatter is undefined, so of several writes to a record only the last is kept.
         _, last = np.unique((stream[:, None] * (self.count.max() + 1) + times).ravel()[::-1], return_index=True)
         lasting = np.zeros(times.size, bool)
         lasting[times.size - 1 - last] = True
@@ -75,14 +75,14 @@ def _gather(rings: Any, like: Any, stream: jax.Array, slots: jax.Array) -> Any:
 
 @partial(jax.jit, donate_argnums=0)
 def _overwrite(rings: Any, records: Any, slots: jax.Array) -> Any:
-    """Records (N, time, ...) into slots (N, time); those beyond the end are dropped."""
+    """Write records (N, time, ...) to slots (N, time); those beyond the end are dropped."""
     streams = jnp.arange(slots.shape[0])[:, None]
     return jax.tree.map(lambda leaf, x: leaf.at[streams, slots].set(x, mode="drop"), rings, records)
 
 
 @partial(jax.jit, donate_argnums=0)
 def _scatter(kept: Any, new: Any, like: Any, stream: jax.Array, slots: jax.Array) -> Any:
-    """Slots beyond the end, of records that are gone, are dropped."""
+    """Write latents to slots; those beyond the end, of overwritten records, are dropped."""
 
     def put(leaf: jax.Array, x: jax.Array, like: jax.Array) -> jax.Array:
         return leaf.at[stream, slots].set(_bits(x.astype(like.dtype)), mode="drop")

@@ -1,6 +1,6 @@
-"""Replay in the host's memory, or in a file that the system maps into it. May import: the rest of this room.
+"""A replay buffer in host memory, or in a memory-mapped file. May import: the rest of this room.
 
-Both are NumPy arrays, allocated a segment at a time when first needed: an empty ring of any length costs nothing.
+Both are NumPy arrays that are allocated segment by segment when first needed, so an empty buffer of any size is free.
 """
 
 import mmap
@@ -18,25 +18,24 @@ from reverie.replay.streams import Array, Streams
 
 
 class Memory:
-    """Segments as the system gives memory out."""
+    """Allocates segments in host memory."""
 
     def __init__(self, layout: Layout, num_streams: int) -> None:
         self._layout, self._num_streams = layout, num_streams
 
     def allocate(self, index: int, size: int) -> Experience:
-        """A segment of `size` slots, leaves (N, size, ...)."""
-        return self._layout.zeros(self._num_streams, size)  # a checkpoint of streams that differ in length has gaps
+        """Allocate a segment of `size` slots, leaves (N, size, ...)."""
+        return self._layout.zeros(self._num_streams, size)  # streams of different lengths leave gaps in checkpoints
 
     def prefetch(self, leaf: np.ndarray) -> None:
-        """A part of a segment's leaf is about to be read."""
+        """Announce that a part of a segment's leaf will be read soon."""
 
 
 class File(Memory):
-    """Segments in one file of a folder, which the system reads and writes as it has memory for.
+    """Allocates segments in one memory-mapped file, which the system caches as far as it has memory.
 
-    The file has no name, so that it vanishes with the process, however that ends. A segment's room is taken when it
-    is allocated: on a full disk an OSError says so there, where a later write into the mapped memory would kill the
-    process.
+    The file has no name, so it disappears with the process, however that ends. Disk space is reserved when a segment is
+    allocated: a full disk raises an OSError then, instead of killing the process at a later write to mapped memory.
     """
 
     def __init__(self, layout: Layout, num_streams: int, length: int, segment: int, folder: Path) -> None:
@@ -45,24 +44,24 @@ class File(Memory):
         stride = layout.nbytes_in_buffer(num_streams, min(segment, length))
         self._stride = -(-stride // mmap.PAGESIZE) * mmap.PAGESIZE
         self._count = -(-length // segment)
-        self._file: Any = None  # opened with the first segment, when there is a folder
+        self._file: Any = None  # opened with the first segment, when the folder exists
 
     def allocate(self, index: int, size: int) -> Experience:
         if self._file is None:
-            self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115, it stays open
-            self._file.truncate(self._count * self._stride)  # takes no room
+            self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115, stays open
+            self._file.truncate(self._count * self._stride)  # allocates nothing yet
             self._mapped = mmap.mmap(self._file.fileno(), 0)
             self._buffer = np.frombuffer(self._mapped, np.uint8)
         if hasattr(os, "posix_fallocate"):
             try:
                 os.posix_fallocate(self._file.fileno(), index * self._stride, self._stride)
             except OSError as error:
-                needs = f"replay is kept in {self._folder} and needs {self._stride:,} bytes more there"
+                needs = f"the replay buffer is in '{self._folder}' and needs {self._stride:,} more bytes there"
                 raise OSError(error.errno, f"{error.strerror}; {needs}") from error
         return self._layout.in_buffer(self._buffer[index * self._stride :], self._num_streams, size)
 
     def prefetch(self, leaf: np.ndarray) -> None:
-        """The system begins to read it; all parts of a batch together take a twentieth of the time of one by one."""
+        """Let the system start reading: a batch takes a twentieth of the time that one part after another takes."""
         if hasattr(mmap, "MADV_WILLNEED"):
             offset = leaf.ctypes.data - self._buffer.ctypes.data
             begin = offset - offset % mmap.PAGESIZE
@@ -70,12 +69,12 @@ class File(Memory):
 
 
 class HostStreams(Streams):
-    """Streams in NumPy arrays."""
+    """Streams in NumPy arrays, allocated by `home`."""
 
     def __init__(self, layout: Layout, num_streams: int, length: int, segment: int, home: Memory) -> None:
         super().__init__(layout, num_streams, length, segment)
         self._home = home
-        self._segments: dict[int, Experience] = {}  # leaves (N, slots, ...): a stream's time is contiguous
+        self._segments: dict[int, Experience] = {}  # leaves (N, slots, ...), contiguous in time
 
     @property
     def nbytes(self) -> int:
@@ -108,7 +107,7 @@ class HostStreams(Streams):
             self._allocate(index)
             rows: Any = np.nonzero((segments == index) & (slots < self.length))
             where: Any = (rows[0], places[rows])
-            if slots.shape[1] == 1 and np.all(slots == slots[0]):  # in lockstep, where slices are quicker
+            if slots.shape[1] == 1 and np.all(slots == slots[0]):  # environments in lockstep; slices are faster
                 rows, where = (slice(None), 0), (slice(None), int(places[0, 0]))
             for target, source in zip(jax.tree.leaves(self._segments[index]), jax.tree.leaves(records), strict=True):
                 target[where] = source[rows]

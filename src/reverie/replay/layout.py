@@ -1,4 +1,4 @@
-"""What one record looks like: names, shapes and dtypes of its leaves, and the check that others do too.
+"""The layout of one record: names, shapes and dtypes of its leaves, and the check that others have the same.
 
 May import: `experience`.
 """
@@ -12,11 +12,15 @@ import numpy as np
 from reverie.experience import Experience
 
 Leaves = dict[str, np.ndarray]
-ALIGNMENT = 64  # bytes: where leaves begin in a buffer
+ALIGNMENT = 64  # bytes; leaves begin at multiples of it in a buffer
 
 
 class Layout:
-    """Shapes and dtypes of one record. `template`: an Experience of arrays without leading axes."""
+    """The shapes and dtypes of one record.
+
+    Args:
+        template: a record of arrays without leading axes.
+    """
 
     def __init__(self, template: Experience) -> None:
         self._structure: Any  # JAX exports its tree structures without a type
@@ -30,25 +34,25 @@ class Layout:
         return self._leaves[self.names.index(name)][0]
 
     def nbytes_of(self, *names: str) -> int:
-        """Bytes of some leaves of one record."""
+        """The number of bytes of some leaves of one record."""
         leaves = zip(self.names, self._leaves, strict=True)
         return sum(prod(shape) * dtype.itemsize for name, (shape, dtype) in leaves if name in names)
 
     def empty(self, *leading: int) -> Experience:
-        """Uninitialised records, leaves (*leading, ...). Large ones take up memory only where written to."""
+        """Uninitialized records, leaves (*leading, ...). The system allocates their memory when it is written to."""
         leaves = [np.empty((*leading, *shape), dtype) for shape, dtype in self._leaves]
         return self._structure.unflatten(leaves)
 
     def zeros(self, *leading: int) -> Experience:
-        """Records of zeros, leaves (*leading, ...); they too take up memory only where written to."""
+        """Records of zeros, leaves (*leading, ...). The system allocates their memory when it is written to."""
         return self._structure.unflatten([np.zeros((*leading, *shape), dtype) for shape, dtype in self._leaves])
 
     def nbytes_in_buffer(self, *leading: int) -> int:
-        """What `in_buffer` needs."""
+        """The number of bytes that `in_buffer` needs."""
         return self._offsets(*leading)[-1]
 
     def in_buffer(self, buffer: np.ndarray, *leading: int) -> Experience:
-        """Records that stand one leaf after the other in bytes, leaves (*leading, ...): no copies."""
+        """Records whose leaves (*leading, ...) are consecutive parts of a buffer of bytes; nothing is copied."""
         leaves = [
             buffer[offset:][: prod(leading + shape) * dtype.itemsize].view(dtype).reshape(*leading, *shape)
             for offset, (shape, dtype) in zip(self._offsets(*leading)[:-1], self._leaves, strict=True)
@@ -60,21 +64,21 @@ class Layout:
         return [0, *np.cumsum([-(-size // ALIGNMENT) * ALIGNMENT for size in sizes]).tolist()]
 
     def named(self, records: Experience) -> dict[str, Any]:
-        """The leaves by their names."""
+        """The leaves by name."""
         return dict(zip(self.names, jax.tree.leaves(records), strict=True))
 
     def unnamed(self, leaves: Leaves) -> Experience:
-        """The inverse of `named`; a ValueError where names are missing or unknown."""
+        """The inverse of `named`; raises a ValueError if names are missing or unknown."""
         missing, unknown = sorted({*self.names} - {*leaves}), sorted({*leaves} - {*self.names})
         if missing or unknown:
             raise ValueError(f"The record has other leaves than the template: {missing=}, {unknown=}.")
         return self._structure.unflatten([leaves[name] for name in self.names])
 
     def check(self, records: Experience, *leading: int) -> Experience:
-        """The same records, leaves (*leading, ...).
+        """Return the records, leaves (*leading, ...), after checking them.
 
         Raises:
-            ValueError: where keys, shape or dtype differ from the template's, naming the leaf.
+            ValueError: a leaf has another key, shape or dtype than in the template; the message names it.
         """
         leaves, structure = jax.tree.flatten(records)
         if self._structure != structure:
@@ -84,7 +88,7 @@ class Layout:
         for name, got, (shape, dtype) in zip(self.names, leaves, self._leaves, strict=True):
             expected = (*leading, *shape)
             if got.shape != expected or got.dtype != dtype:
-                raise ValueError(f"`{name}` is {got.dtype} {got.shape}, expected {dtype} {expected}.")
+                raise ValueError(f"'{name}' is {got.dtype} {got.shape}, expected {dtype} {expected}.")
         return records
 
 

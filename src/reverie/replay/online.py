@@ -1,4 +1,4 @@
-"""The online queue: every freshly collected sequence is trained on once, before older ones (Section 5).
+"""The online queue: trains on every freshly collected sequence once, before older ones (section 5).
 
 May import: nothing of Reverie.
 """
@@ -7,13 +7,13 @@ import numpy as np
 
 
 class OnlineQueue:
-    """Hands out the sequences of N streams as they are completed, each exactly once.
+    """Yields the sequences of N streams in the order of completion, each exactly once.
 
-    A sequence is one context record and the T = `sequence` - 1 records that are trained on. The last record
-    of one sequence is the context of the next, and that is all they share: the trained records tile the
-    stream, without gap or overlap, from record 1 on. Record 0 can only ever be context.
+    A sequence is one context record and T = `sequence` - 1 records to train on. The last record of a sequence is
+    the context of the next one; otherwise they do not overlap. So the trained records cover the stream from record 1
+    on, without gaps. Record 0 is only ever a context.
 
-    The queue keeps one number per stream, the id of the next context record; everything else follows from it.
+    The queue stores one number per stream, the id of the next context record.
     """
 
     def __init__(self, num_streams: int, sequence: int) -> None:
@@ -21,11 +21,15 @@ class OnlineQueue:
         self.contexts = np.zeros(num_streams, np.int64)
 
     def take(self, limit: int, oldest: np.ndarray, count: np.ndarray) -> list[tuple[int, int]]:
-        """At most `limit` sequences within `oldest` ≤ id < `count`, both (N,), each as its stream and its first id.
+        """Remove up to `limit` complete sequences from the queue, and return the stream and the first id of each.
 
-        Of several that are complete, first comes the one whose stream has gone on furthest since it began; where
-        streams advance together, that is the order of completion. Sequences that begin before `oldest` have been
-        overwritten; they are dropped.
+        The sequence whose stream has received the most records since it began comes first. If streams advance together,
+        that is the order of completion. Sequences that begin before `oldest` have been overwritten and are dropped.
+
+        Args:
+            limit: how many sequences at most.
+            oldest: (N,), the oldest record that each stream holds.
+            count: (N,), the number of records that each stream has received.
         """
         trained = self._sequence - 1
         overwritten = np.maximum(oldest - self.contexts, 0)

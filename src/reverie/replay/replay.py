@@ -1,12 +1,12 @@
-"""Uniform sequence replay with an online queue and stored latents (Section 5 of the algorithm document).
+"""`Replay`: uniform sequence replay with an online queue and stored latents (section 5 of the algorithm document).
 
-May import: `experience` and the rest of this room.
+May import: `experience`, `storage` and the rest of this room.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -16,44 +16,47 @@ from reverie.replay.device import DeviceStreams
 from reverie.replay.host import File, HostStreams, Memory
 from reverie.replay.layout import Layout, Leaves
 from reverie.replay.online import OnlineQueue
-from reverie.replay.streams import LATENT_LEAVES, LATENTS, RECORDS, Array, Streams, saved_counters
+from reverie.replay.recording import split_episodes
+from reverie.replay.saved import SavedReplay
+from reverie.replay.streams import LATENT_LEAVES, LATENTS, RECORDS, Array, Streams
+from reverie.storage import Document, Json
 
 Home = Literal["memory", "disk", "device"]
 
 
 class Rows(NamedTuple):
-    """Where the sequences of a sample stand: b is the records first[b], first[b] + 1, … of stream[b]."""
+    """Where the sequences of a sample are: sequence b is the records first[b], first[b] + 1, … of stream[b]."""
 
     stream: np.ndarray  # (B,) int64
-    first: np.ndarray  # (B,) int64, id of the context record, counted from the stream's start
+    first: np.ndarray  # (B,) int64, id of the context record
 
 
 class Sample(NamedTuple):
-    """A batch of sequences, in arrays of its own."""
+    """A batch of sequences, in newly allocated arrays."""
 
     experience: Experience  # leaves (B, T + 1, ...); the first record is the context
     rows: Rows
 
 
 class Replay:
-    """Keeps the newest records of N environments and draws sequences of T + 1 from them (Section 5).
+    """Holds the newest records of N environments and samples sequences of T + 1 records (section 5).
 
-    One stream per environment. Sequences never mix streams but may cross episode borders. Not thread-safe.
+    There is one stream per environment. Sequences never mix streams but may cross episode boundaries. Not thread-safe.
 
     Args:
-        template: one record, without leading axes: gives shape and dtype of each leaf.
-        capacity: records held over all streams; each stream holds `capacity // num_envs`.
-        num_envs: streams, N.
-        sequence: records per sequence, T + 1: one of context and T to train on.
-        online: whether freshly collected sequences are handed out first, each once.
-        seed: of the draws.
+        template: one record without leading axes; gives the shape and dtype of each leaf.
+        capacity: records held by all streams together; each stream holds `capacity // num_envs`.
+        num_envs: the number of streams, N.
+        sequence: records per sequence, T + 1: one for context and T to train on.
+        online: whether freshly collected sequences are sampled first, each once.
+        seed: of the sampling.
         segment: records per stream that are allocated, and saved, at a time.
-        home: where records are kept: in the host's memory; in a file of the folder, for more than that; or in the
-            device's memory, all allocated with the first record, for batches that need no copy from the host.
-        folder: for "disk"; must be there when the first record is added.
+        home: where records are stored. "memory": in host memory. "disk": in a file in `folder`, for more than that.
+            "device": in device memory, allocated with the first record; batches need no copy from the host.
+        folder: for "disk"; must exist when the first record is added.
 
     Raises:
-        ValueError: where no sequence would fit, or there is no folder for a file.
+        ValueError: no sequence would fit, or "disk" has no folder.
     """
 
     def __init__(
@@ -72,7 +75,7 @@ class Replay:
         if num_envs < 1 or segment < 1:
             raise ValueError(f"num_envs is {num_envs} and segment {segment}; both must be at least 1.")
         if sequence < 2:
-            raise ValueError(f"sequence is {sequence}, must be at least 2: a context and one to train on.")
+            raise ValueError(f"sequence is {sequence}, must be at least 2: one record for context and one to train on.")
         length = capacity // num_envs
         if length < sequence:
             raise ValueError(
@@ -88,101 +91,101 @@ class Replay:
         self._generator = np.random.Generator(np.random.PCG64(seed))
 
     def __len__(self) -> int:
-        """Records held, over all streams."""
+        """The number of records held by all streams together."""
         return int(self._streams.held.sum())
 
     @property
     def capacity(self) -> int:
-        """Records held at most, over all streams."""
+        """The number of records that all streams together can hold."""
         return self._num_envs * self._streams.length
 
     @property
     def num_sequences(self) -> int:
-        """Start positions to draw from, over all streams: the windows of T + 1 records that are held."""
+        """The number of sequences of T + 1 consecutive records, over all streams."""
         return int(self._starts.sum())
 
     @property
     def _starts(self) -> np.ndarray:
-        """Of each stream, (N,)."""
+        """The number of sequences in each stream, (N,)."""
         return np.maximum(0, self._streams.held - self._sequence + 1)
 
     def ready(self) -> bool:
-        """Whether a sample, of any batch size, can be drawn."""
+        """Whether there is a sequence to sample. The batch size does not matter."""
         return self.num_sequences > 0
 
     @property
     def nbytes_per_record(self) -> int:
-        """Bytes of one record."""
+        """The number of bytes of one record."""
         return self._layout.nbytes
 
     @property
     def nbytes(self) -> int:
-        """Bytes allocated now."""
+        """The number of bytes allocated now."""
         return self._streams.nbytes
 
     @property
     def nbytes_full(self) -> int:
-        """Bytes allocated once every stream is full."""
+        """The number of bytes allocated once every stream is full."""
         return self._layout.nbytes * self.capacity
 
     @property
     def nbytes_per_latent(self) -> int:
-        """Those of `nbytes_per_record` that every update refreshes."""
+        """The number of bytes of one record that every update refreshes."""
         return self._layout.nbytes_of(*LATENT_LEAVES)
 
     def reserve(self, records: int = 1) -> None:
-        """Takes the room of the next records of each stream now.
+        """Allocate memory for the next records of each stream.
 
         Raises:
-            OSError: there is none; the replay is as it was.
+            OSError: there is not enough; the buffer is unchanged.
         """
         self._streams.reserve(records)
 
     def add(self, record: Experience, which: np.ndarray | None = None) -> None:
-        """Appends one record to each stream, leaves (N, ...), or to those alone of `which`, (N,) bool.
+        """Append one record to each stream, leaves (N, ...), or only to the streams in `which`, (N,) bool.
 
-        Where an episode begins though the one before has not ended, the environment was restarted: the record
-        before is marked `is_last`, so that no return is carried across. Its `is_terminal` stays.
+        An episode that begins before the previous one has ended means that the environment was restarted. The record
+        before it is then marked `is_last`, so that returns stop there; its `is_terminal` stays.
 
         Raises:
-            ValueError: where keys, shape or dtype of a leaf differ from the template's, naming the leaf.
+            ValueError: a leaf has another key, shape or dtype than in the template; the message names it.
         """
         everywhere = np.ones(self._num_envs, bool)
         checked = self._layout.check(jax.tree.map(np.asarray, record), self._num_envs)
         self._streams.append(checked, everywhere if which is None else which)
 
     def cut_off(self) -> None:
-        """Marks the newest records as the last of their episodes, before others that `extend` brings. See `add`."""
+        """Mark the newest records as the last of their episodes, like `add` does; call it before `extend`."""
         self._streams.cut_off(np.ones(self._num_envs, bool))
 
     def extend(self, records: Experience) -> None:
-        """Appends several records to each stream, leaves (N, time, ...), which go on from those that are held.
+        """Append several consecutive records to each stream, leaves (N, time, ...).
 
-        They may be the device's arrays; those of a replay at home there stay there.
+        The leaves may be device arrays; if `home` is "device", they stay on the device.
 
         Raises:
-            ValueError: as `add`.
+            ValueError: like `add`.
         """
         self._streams.extend(self._layout.check(records, self._num_envs, records.reward.shape[1]))
 
     def sample(self, batch: int) -> Sample:
-        """Draws B = `batch` sequences: first those of the online queue, then uniformly over all starts.
+        """Sample B = `batch` sequences: first those in the online queue, then uniformly from all sequences.
 
-        Returns arrays that are allocated anew each time: a device may still be reading the ones before.
+        The arrays are newly allocated each time, because the device may still be reading the previous ones.
 
         Raises:
-            RuntimeError: where every stream holds fewer than T + 1 records.
+            RuntimeError: every stream holds fewer than T + 1 records.
         """
         if not self.ready():
             raise RuntimeError(
                 f"Nothing to sample yet: streams hold {self._streams.held.max()} records at most and a sequence needs "
-                f"{self._sequence}. Add more before sampling; ready() tells when."
+                f"{self._sequence}. Add more first; ready() tells when there are enough."
             )
         rows = self._draw(batch)
         return Sample(self._streams.read(rows.stream, rows.first, self._sequence), rows)
 
     def peek(self, batch: int, generator: np.random.Generator) -> Experience:
-        """B sequences, drawn uniformly with a generator of the caller's: nothing that `sample` will draw changes."""
+        """Sample B = `batch` sequences uniformly, with another generator: later calls of `sample` are not affected."""
         rows = self._uniform(batch, generator)
         return self._streams.read(rows.stream, rows.first, self._sequence)
 
@@ -194,35 +197,34 @@ class Replay:
         return Rows(np.concatenate([fresh_stream, stream]), np.concatenate([fresh_first, first]))
 
     def _uniform(self, batch: int, generator: np.random.Generator) -> Rows:
-        """Over all start positions of all streams."""
+        """Sample uniformly from all sequences of all streams."""
         uniform = generator.integers(self.num_sequences, size=batch)
         ends = np.cumsum(self._starts)
         stream = np.searchsorted(ends, uniform, side="right")
         return Rows(stream, self._streams.oldest[stream] + uniform - (ends - self._starts)[stream])
 
     def write_latents(self, rows: Rows, deter: Array, stoch: Array) -> None:
-        """Stores the latents that an update computed for a sample, for later sequences to start from.
+        """Store the latents that an update computed for a sample; later sequences start from them.
 
-        Records that have been overwritten since are skipped. Where sequences of the batch overlap, the later
-        one wins.
+        Records that have been overwritten since are skipped. Where sequences of the batch overlap, the later one wins.
 
         Args:
-            rows: the sample's.
-            deter: (B, T, D), of the records after the context, which keeps its own. Cast to the stored dtype.
+            rows: those of the sample.
+            deter: (B, T, D), of all records but the context. Cast to the stored dtype.
             stoch: (B, T, S) class indices, likewise.
 
         Raises:
-            ValueError: where a shape is another one.
+            ValueError: an array has another shape.
         """
         trained = self._sequence - 1
         for name, values in (("deter", deter), ("stoch", stoch)):
             expected = (len(rows.first), trained, *self._layout.shape(name))
             if values.shape != expected:
-                raise ValueError(f"`{name}` is {values.shape}, expected {expected}: without the context.")
+                raise ValueError(f"'{name}' has the shape {values.shape}, expected {expected}: without the context.")
         self._streams.write_latents(rows.stream, rows.first + 1, deter, stoch)
 
-    def state(self) -> dict[str, Any]:
-        """All that a checkpoint needs besides `parts`, in JSON's types."""
+    def state(self) -> dict[str, Json]:
+        """Everything that a checkpoint needs besides `parts`, in JSON's types."""
         return {
             "num_envs": self._num_envs,
             "length": self._streams.length,
@@ -234,9 +236,9 @@ class Replay:
         }
 
     def parts(self) -> dict[str, tuple[int, Callable[[], Leaves]]]:
-        """What is held, in pieces by name: each with its version, which grows when it changes, and a way to copy it.
+        """The contents in parts, by name: a version of each, which grows with every change, and a function to copy it.
 
-        Records stay as they were collected; their latents change with every update and are pieces of their own.
+        Records stay as they were collected. Their latents change with every update and are separate parts.
         """
 
         return {
@@ -244,73 +246,87 @@ class Replay:
             for (index, kind), version in self._streams.changed.items()
         }
 
-    def restore(self, state: dict[str, Any], read: Callable[[str], Leaves]) -> bool:
-        """Goes on from a `state`: with the same arguments, the samples to come are the same bit for bit.
+    def restore(self, state: Mapping[str, Json] | Document, read: Callable[[str], Leaves]) -> bool:
+        """Continue from a saved `state`. With the same arguments, later samples are the same bit for bit.
 
-        Capacity, sequence and segment may differ from the saved replay's; the newest records that fit are
-        kept. If it had no online queue, all its records count as trained on. Where this raises, nothing has
-        changed.
+        Capacity, sequence and segment may differ from the saved buffer's; the newest records that fit are kept. So may
+        the number of streams: additional ones start empty, and surplus ones are dropped. If the saved buffer had no
+        online queue, all its records count as trained on. If this raises, nothing has changed.
 
         Args:
-            state: of the saved replay.
-            read: gives one of its `parts` by name.
+            state: of the saved buffer.
+            read: returns one of its `parts` by name.
 
         Returns:
             Whether `parts` are the same as the saved ones.
 
         Raises:
-            ValueError: where the state has another number of streams, or records of another template.
+            ValueError: the state is damaged, or its records do not fit the template.
         """
-        if (saved := int(state["num_envs"])) != self._num_envs:
-            raise ValueError(
-                f"The saved replay has {saved} streams, this one has {self._num_envs}. "
-                f"Restore with num_envs={saved}, or start with an empty replay."
-            )
-        length, segment = int(state["length"]), int(state["segment"])
-        oldest, count = saved_counters(state)
-        if not (segment > 0 and np.all((oldest >= 0) & (oldest <= count) & (count <= oldest + length))):
-            raise ValueError(f"The saved replay's counters can't be: {length=}, {segment=}, {oldest=}, {count=}.")
+        saved = SavedReplay.read(state)
         streams = self._new_streams()
+        oldest, count = self._per_stream(saved.oldest), self._per_stream(saved.received)
         kept = np.maximum(oldest, count - streams.length)[:, None]
-        last = count[:, None] - 1
-        for begin in range(0, min(int(count.max()), length), segment):
-            slots = begin + np.arange(min(segment, min(int(count.max()), length) - begin))
-            ids = last - (last - slots) % length  # the newest with this slot
+        for begin in saved.segments():
+            ids = self._per_stream(saved.ids(begin), -1)
             if (ids >= kept).any():
-                streams.write(ids, ids >= kept, self._read(read, begin // segment, len(slots)))
+                streams.write(ids, ids >= kept, self._read(read, begin // saved.segment, saved.streams, ids.shape[1]))
         streams.oldest = oldest.copy()
         streams.advance(count)
-        generator = _unpack_generator(state["generator"])
         if self._online:
-            online = state["online"]
-            self._online.contexts[:] = np.maximum(0, count - 1) if online is None else online
-        self._streams, self._generator = streams, generator
-        return (length, segment) == (streams.length, streams.segment)
+            trained = np.maximum(0, count - 1) if saved.online is None else self._per_stream(saved.online)
+            self._online.contexts[:] = trained
+        self._streams, self._generator = streams, _unpack_generator(saved.generator)
+        shape = saved.streams, saved.length, saved.segment
+        return shape == (self._num_envs, streams.length, streams.segment)
 
-    def _read(self, read: Callable[[str], Leaves], index: int, size: int) -> Experience:
+    def _per_stream(self, values: np.ndarray, fill: int = 0) -> np.ndarray:
+        """Values of the saved streams, (S, ...), for the N streams of this buffer."""
+        fitted = np.full((self._num_envs, *values.shape[1:]), fill, values.dtype)
+        common = min(len(values), self._num_envs)
+        fitted[:common] = values[:common]
+        return fitted
+
+    def _read(self, read: Callable[[str], Leaves], index: int, streams: int, size: int) -> Experience:
+        """The records of a saved segment, leaves (N, size, ...)."""
         leaves = read(f"{RECORDS}.{index:06d}") | read(f"{LATENTS}.{index:06d}")
         try:
-            return self._layout.check(self._layout.unnamed(leaves), self._num_envs, size)
+            records = self._layout.check(self._layout.unnamed(leaves), streams, size)
         except ValueError as error:
             raise ValueError(
-                f"The saved replay's records do not fit this one. {error} Restore with the environment and "
-                "the model size that it was saved with, or start with an empty replay."
+                f"The saved replay buffer's records do not fit this one. {error} Restore with the environment and "
+                "the model size that it was saved with, or start with an empty buffer."
             ) from error
+        return records if streams == self._num_envs else jax.tree.map(self._per_stream, records)
+
+    def recordings(self) -> list[Experience]:
+        """Copies of all records of each stream that holds any, in the order of time; leaves (T, ...)."""
+        streams = self._streams
+        return [
+            jax.tree.map(lambda leaf: np.asarray(leaf)[0], streams.read(np.array([i]), streams.oldest[[i]], int(held)))
+            for i, held in enumerate(streams.held)
+            if held
+        ]
+
+    def episodes(self) -> Iterator[Experience]:
+        """Copies of all episodes, stream by stream, leaves (T, ...); see `split_episodes`."""
+        for recording in self.recordings():
+            yield from split_episodes(recording)
 
 
 def _streams(home: Home, folder: Path | None, layout: Layout, num_envs: int, length: int, segment: int) -> Streams:
-    """Empty ones."""
+    """Empty streams."""
     if home == "device":
         return DeviceStreams(layout, num_envs, length, segment)
     if home == "memory":
         return HostStreams(layout, num_envs, length, segment, Memory(layout, num_envs))
     if folder is None:
-        raise ValueError("A replay on disk needs a folder for its file.")
+        raise ValueError("A replay buffer on disk needs a folder for its file.")
     return HostStreams(layout, num_envs, length, segment, File(layout, num_envs, length, segment, folder))
 
 
 def _pack_generator(generator: np.random.Generator) -> list[int]:
-    """The state of a PCG64 generator, two integers of 128 bits and a spare draw, as ten of 32 bits."""
+    """The state of a PCG64 generator (two integers of 128 bits and a spare draw) as ten integers of 32 bits."""
     state = generator.bit_generator.state
     wide = state["state"]["state"], state["state"]["inc"]
     words = [number >> shift & 0xFFFFFFFF for number in wide for shift in (0, 32, 64, 96)]
@@ -318,13 +334,12 @@ def _pack_generator(generator: np.random.Generator) -> list[int]:
 
 
 def _unpack_generator(packed: list[int]) -> np.random.Generator:
-    words = [int(word) for word in packed]
-    state, increment = (sum(word << 32 * i for i, word in enumerate(words[at : at + 4])) for at in (0, 4))
+    state, increment = (sum(word << 32 * i for i, word in enumerate(packed[at : at + 4])) for at in (0, 4))
     generator = np.random.Generator(np.random.PCG64())
     generator.bit_generator.state = {
         "bit_generator": "PCG64",
         "state": {"state": state, "inc": increment},
-        "has_uint32": words[8],
-        "uinteger": words[9],
+        "has_uint32": packed[8],
+        "uinteger": packed[9],
     }
     return generator

@@ -1,11 +1,10 @@
-"""The newest records of N environments, one stream each: what is counted, wherever the records themselves are kept.
+"""Streams: the newest records of N environments, counted here and stored by the subclasses.
 
 May import: `experience`, `layout`.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import jax
 import numpy as np
@@ -15,28 +14,22 @@ from reverie.replay.layout import Layout, Leaves
 
 Array = np.ndarray | jax.Array
 
-RECORDS, LATENTS = KINDS = ("records", "latents")  # what stays as it was collected, and what every update refreshes
+RECORDS, LATENTS = KINDS = ("records", "latents")  # what stays as collected, and what every update refreshes
 LATENT_LEAVES = ("deter", "stoch")
 
 
-def saved_counters(state: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """`oldest` and `count` of a saved replay, (N,) each; earlier versions wrote one number for all streams."""
-    oldest, count = (np.array(state[name], np.int64) for name in ("oldest", "count"))
-    return np.broadcast_to(oldest, state["num_envs"]), np.broadcast_to(count, state["num_envs"])
-
-
 class Streams(ABC):
-    """N rings of `length` records, each with counters of its own: environments need not advance together.
+    """N ring buffers of `length` records. Each has its own counters, because environments may advance separately.
 
-    A record is known by its stream and its id: how many records the stream had seen before it. Ids never
-    repeat, so `oldest` ≤ id < `count`, both (N,), says whether a record is still held. Record `id` stands in slot
-    `id % length`; slots are counted in segments of `segment`, the pieces of a checkpoint.
+    A record's id is the number of records that its stream received before it. Ids never repeat: a record is still
+    held if `oldest` ≤ id < `count`, both (N,). Record `id` is in slot `id % length`. Slots are grouped into segments
+    of `segment` slots, which are the parts of a checkpoint.
     """
 
     def __init__(self, layout: Layout, num_streams: int, length: int, segment: int) -> None:
         self.length = length
         self.segment = segment
-        self.changed: dict[tuple[int, str], int] = {}  # (segment, LATENTS or RECORDS) → the last write to it
+        self.changed: dict[tuple[int, str], int] = {}  # (segment, kind) → number of the last write to it
         self.oldest = np.zeros(num_streams, np.int64)
         self.count = np.zeros(num_streams, np.int64)
         self._layout = layout
@@ -45,20 +38,20 @@ class Streams(ABC):
 
     @property
     def held(self) -> np.ndarray:
-        """Records that each stream holds, (N,)."""
+        """The number of records in each stream, (N,)."""
         return self.count - self.oldest
 
     def append(self, record: Experience, which: np.ndarray) -> None:
-        """Adds one record, leaves (N, ...), to the streams of `which`, (N,) bool; to full ones instead of the oldest.
+        """Append one record, leaves (N, ...), to the streams in `which`, (N,) bool. Full streams drop their oldest.
 
-        Where it begins an episode, the record before is marked as the last of its own.
+        Where the record begins an episode, the one before it is marked as the last of its episode.
         """
         self.cut_off(which & record.is_first)
         self.write(self.count[:, None], which[:, None], jax.tree.map(lambda leaf: leaf[:, None], record))
         self.advance(self.count + which)
 
     def cut_off(self, which: np.ndarray) -> None:
-        """Marks the newest record of the streams of `which`, (N,) bool, as the last of its episode."""
+        """Mark the newest record of the streams in `which`, (N,) bool, as the last of its episode."""
         there = which & (self.held > 0)
         if there.any():
             slots = self._slots(self.count - 1, there)
@@ -66,24 +59,24 @@ class Streams(ABC):
             self._touch(slots, RECORDS)
 
     def extend(self, records: Experience) -> None:
-        """Adds records to each stream, leaves (N, time, ...); no more than a ring holds."""
+        """Append records to each stream, leaves (N, time, ...); no more than a stream can hold."""
         ids = self.count[:, None] + np.arange(records.reward.shape[1])
         self.write(ids, np.ones(ids.shape, bool), records)
         self.advance(ids[:, -1] + 1)
 
     def advance(self, count: np.ndarray) -> None:
-        """Declares all records before the ids `count`, (N,), written."""
+        """Set the counters after all records with ids below `count`, (N,), were written."""
         self.count = count
         self.oldest = np.maximum(self.oldest, count - self.length)
 
     def write(self, ids: np.ndarray, which: np.ndarray, records: Experience) -> None:
-        """Stores those of the records, leaves (N, time, ...), that `which`, (N, time), says; the counters stay."""
+        """Store the records, leaves (N, time, ...), that `which`, (N, time), selects. The counters stay."""
         slots = self._slots(ids, which)
         self._put(slots, records)
         self._touch(slots, *KINDS)
 
     def write_latents(self, stream: np.ndarray, first: np.ndarray, deter: Array, stoch: Array) -> None:
-        """Stores latents, (B, T, ...), of the records from ids `first` (B,) on; not of those that are gone."""
+        """Store the latents, (B, T, ...), of the records from ids `first` (B,) on. Overwritten records are skipped."""
         self._put_latents(stream, first, deter, stoch)
         stop = first + deter.shape[1]
         for begin, end in zip(np.maximum(first, self.oldest[stream]).tolist(), stop.tolist(), strict=True):
@@ -91,57 +84,57 @@ class Streams(ABC):
 
     @abstractmethod
     def reserve(self, records: int = 1) -> None:
-        """Takes the room of the records to come, so that adding them can't fail for want of room."""
+        """Allocate memory for the next records, so that adding them can't fail."""
 
     @property
     @abstractmethod
     def nbytes(self) -> int:
-        """Bytes allocated."""
+        """The number of bytes allocated."""
 
     @abstractmethod
     def read(self, stream: np.ndarray, first: np.ndarray, time: int) -> Experience:
-        """Copies of `time` records of streams (B,) from ids `first` (B,) on, leaves (B, time, ...)."""
+        """Copy `time` records of the streams (B,), beginning at ids `first` (B,); leaves (B, time, ...)."""
 
     @abstractmethod
     def copy(self, index: int, kind: str) -> Leaves:
-        """The latents of a segment, or the rest of its records, where ever written: leaves (N, slots, ...)."""
+        """Copy the latents or the records (without latents) of a segment's written slots; leaves (N, slots, ...)."""
 
     @abstractmethod
     def _put(self, slots: np.ndarray, records: Experience) -> None:
-        """Stores records, leaves (N, time, ...), in slots (N, time) of their streams; not those in slot `length`."""
+        """Store records, leaves (N, time, ...), in slots (N, time). Those for slot `length` are dropped."""
 
     @abstractmethod
     def _put_latents(self, stream: np.ndarray, first: np.ndarray, deter: Array, stoch: Array) -> None:
-        """As `write_latents`; where sequences overlap, the later one wins."""
+        """Implement `write_latents`. Where sequences overlap, the later one wins."""
 
     @abstractmethod
     def _end(self, slots: np.ndarray) -> None:
-        """Marks a record of each stream, by its slot (N,), as the last of its episode; none in slot `length`."""
+        """Mark one record of each stream, by its slot (N,), as the last of its episode; none for slot `length`."""
 
     def _slots(self, ids: np.ndarray, which: np.ndarray) -> np.ndarray:
-        """Where records stand; beyond the ring's end for all but `which`, so that shapes don't depend on these."""
+        """The slots of records; `length` for those that `which` excludes, so that shapes do not depend on it."""
         return np.where(which, ids % self.length, self.length)
 
     def _written(self, index: int) -> int:
-        """Slots of a segment that were ever written, in any stream."""
+        """The number of slots of a segment that were ever written, in any stream."""
         return min(self.segment, min(int(self.count.max()), self.length) - index * self.segment)
 
     def _names(self, kind: str) -> list[str]:
         return [name for name in self._layout.names if (name in LATENT_LEAVES) == (kind == LATENTS)]
 
     def _touch(self, slots: np.ndarray, *kinds: str) -> None:
-        """Declares the records in some slots changed."""
+        """Note that the records in some slots have changed."""
         self._declare(np.unique(slots[slots < self.length] // self.segment).tolist(), *kinds)
 
     def _declare(self, segments: Iterable[int], *kinds: str) -> None:
-        """These segments have changed: their latents, the rest of their records, or both."""
+        """Note that segments have changed: their latents, their records, or both."""
         self._changes += 1
         self.changed |= {(index, kind): self._changes for index in segments for kind in kinds}
 
     def _runs(self, first: int, stop: int) -> Iterator[tuple[int, slice, slice]]:
-        """Where the records with ids `first` to `stop` - 1 stand, in the fewest runs of neighbouring slots.
+        """Yield the runs of consecutive slots that hold the records with ids `first` to `stop` - 1.
 
-        Yields for each run its segment, its slots therein, and its ids less `first`.
+        Each run is its segment, its slots in the segment, and its ids minus `first`.
         """
         done = first
         while done < stop:

@@ -1,11 +1,15 @@
-"""What runs have left, read and shown. No model is loaded and no JAX imported. May import: `config`, `errors`.
+"""Read and present what runs wrote: learning curves and report pages. Loads no model and imports no JAX.
 
-runs        a run's folder, read also while the run goes on
-statistics  the interquartile mean over seeds, and how sure it is
+May import: `config`, `errors`, `storage`.
+
+runs        a run's folder, readable while the run is still training
+statistics  the interquartile mean over seeds and its confidence interval
 curves      learning curves of groups of runs
-plot        these as a picture and a table
-report      one run on one page
-charts      the page's own drawings
+plot        learning curves as a picture, a CSV file and a table
+provenance  when, where and with which versions a run was trained
+report      an HTML page about one run
+charts      the charts of that page
+text        names from files, safe to print
 """
 
 from reverie.results.curves import Curve, curves
@@ -13,6 +17,7 @@ from reverie.results.plot import plot, table
 from reverie.results.report import write_report
 from reverie.results.runs import Run, find_runs, read_metrics
 from reverie.results.statistics import bootstrap_interval, interquartile_mean
+from reverie.results.text import printable
 
 __all__ = [
     "Curve",
@@ -22,6 +27,7 @@ __all__ = [
     "find_runs",
     "interquartile_mean",
     "plot",
+    "printable",
     "read_metrics",
     "table",
     "write_report",

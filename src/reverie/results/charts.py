@@ -1,4 +1,4 @@
-"""Drawings for a page, as inline SVG that takes its colours from the page's style. May import: nothing of Reverie."""
+"""Charts as inline SVG, colored by the page's style sheet. May import: nothing of Reverie."""
 
 from collections.abc import Sequence
 from html import escape
@@ -7,11 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 760, 280, 64, 36, 12, 24
-POINTS = 1500  # dots of a chart, at most, so that a page of a long run stays small
+POINTS = 1500  # dots per chart at most, so that the page of a long run stays small
+SMALLEST = 1e-290  # below it, differences of values lose their digits
 
 
 class Series(NamedTuple):
-    """Values over steps, (N,) each; drawn with the style class `kind`, as a line or as dots."""
+    """Values over steps, (N,) each; drawn in the style class `kind`, as a line or as dots."""
 
     name: str
     steps: np.ndarray
@@ -21,19 +22,26 @@ class Series(NamedTuple):
 
 
 def line_chart(series: Sequence[Series], x: str, y: str) -> str:
-    """All series in one chart with axes from nice number to nice number, named `x` and `y`."""
-    end = max(float(s.steps.max()) for s in series)
+    """All series in one chart; `x` and `y` name the axes, whose ticks are round numbers.
+
+    Values must be at most 1e300 in size; those that are not finite are not drawn.
+    """
+    end = max(1.0, *(float(s.steps.max()) for s in series))
     across, up = _ticks([np.array([0, end])]), _ticks([s.values for s in series])
-    to_x = lambda v: LEFT + v / end * (WIDTH - LEFT - RIGHT)  # noqa: E731
-    to_y = lambda v: HEIGHT - BOTTOM - (v - up[0]) / (up[-1] - up[0]) * (HEIGHT - BOTTOM - TOP)  # noqa: E731
+
+    def to_x(steps: np.ndarray) -> np.ndarray:
+        return LEFT + steps / end * (WIDTH - LEFT - RIGHT)
+
+    def to_y(values: np.ndarray) -> np.ndarray:
+        return HEIGHT - BOTTOM - (values - up[0]) / (up[-1] - up[0]) * (HEIGHT - BOTTOM - TOP)
+
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(y)} over {escape(x)}">']
-    for tick in up:
-        parts.append(
-            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{to_y(tick):.1f}" y2="{to_y(tick):.1f}"/>'
-        )
-        parts.append(f'<text x="{LEFT - 8}" y="{to_y(tick) + 4:.1f}" text-anchor="end">{tick:,.10g}</text>')
-    for tick in across[across <= end]:
-        parts.append(f'<text x="{to_x(tick):.1f}" y="{HEIGHT - BOTTOM + 17}" text-anchor="middle">{tick:,.10g}</text>')
+    for place, label in zip(to_y(up), _labels(up), strict=True):
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{place:.1f}" y2="{place:.1f}"/>')
+        parts.append(f'<text x="{LEFT - 8}" y="{place + 4:.1f}" text-anchor="end">{label}</text>')
+    across = across[across <= end]
+    for place, label in zip(to_x(across), _labels(across), strict=True):
+        parts.append(f'<text x="{place:.1f}" y="{HEIGHT - BOTTOM + 17}" text-anchor="middle">{label}</text>')
     for one in series:
         parts.append(_marks(one, to_x(one.steps), to_y(one.values)))
     parts.append(f'<text x="{(LEFT + WIDTH) / 2}" y="{HEIGHT - 2}" text-anchor="middle">{escape(x)}</text></svg>')
@@ -42,8 +50,10 @@ def line_chart(series: Sequence[Series], x: str, y: str) -> str:
 
 
 def bars(shares: dict[str, float]) -> str:
-    """Shares of a whole as one divided bar, with what is left over."""
-    shares = shares | {"other": max(0.0, 1 - sum(shares.values()))}
+    """Shares of a whole as one divided bar; what they leave is 'other'."""
+    total = max(1.0, sum(shares.values()))
+    shares = {name: share / total for name, share in shares.items()}
+    shares["other"] = max(0.0, 1 - sum(shares.values()))
     parts, start = [], 0.0
     for index, share in enumerate(shares.values()):
         parts.append(f'<rect class="part{index}" x="{start * WIDTH:.1f}" width="{share * WIDTH:.1f}" height="22"/>')
@@ -68,12 +78,23 @@ def _marks(series: Series, xs: np.ndarray, ys: np.ndarray) -> str:
 
 
 def _ticks(values: Sequence[np.ndarray]) -> np.ndarray:
-    """Four to eight round numbers that all values lie between."""
+    """Four to eight round numbers that span all finite values; values that hardly differ are given some room."""
     every = np.concatenate([x[np.isfinite(x)] for x in values])
-    low, high = float(every.min()), float(every.max())
-    if low == high:
-        low, high = low - 1, high + 1
+    low, high = (float(every.min()), float(every.max())) if len(every) else (0.0, 0.0)
+    size = max(abs(low), abs(high))
+    if high - low <= max(1e-9 * size, SMALLEST):
+        room = 0.1 * size if size > SMALLEST else 1.0
+        low, high = low - room, high + room
     rough = (high - low) / 5
     power = 10.0 ** np.floor(np.log10(rough))
     step = next(power * nice for nice in (1, 2, 2.5, 5, 10) if power * nice >= rough)
     return np.arange(np.floor(low / step), np.ceil(high / step) + 1) * step
+
+
+def _labels(ticks: np.ndarray) -> list[str]:
+    """The labels of ticks, in scientific notation where plain numbers would not fit."""
+    if not len(ticks):
+        return []
+    size = float(np.abs(ticks).max())
+    plain = size == 0 or 1e-4 <= size < 1e8
+    return [f"{tick:,.10g}" if plain else f"{tick:.4g}" for tick in ticks]

@@ -1,10 +1,10 @@
-"""Learning curves of groups of runs that differ in nothing but the seed. May import: `config` and this room."""
+"""Learning curves of groups of runs that differ only in their seed. May import: `config`, `errors` and this room."""
 
 import shlex
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,12 +13,22 @@ from reverie.errors import InputError
 from reverie.results.runs import Run
 from reverie.results.statistics import bootstrap_interval, interquartile_mean
 
-POINTS = 100  # on a curve, over the longest run
+POINTS = 100  # per curve, over the longest run
+FINAL = 0.1  # the share of the steps that counts as the end of a curve
 EPISODE_RETURN = "episode/return"
 
-# Settings that don't part runs: they say how long, where and how often, not what is learned.
-ALIKE = ("run.", "env.mode", "env.restarts", "env.timeout", "replay.home", "replay.memory")
-TELLING = ("run.train_ratio",)
+# Settings in which runs of one group may differ: how long, where and how often, not what is learned.
+IGNORED = ("run.", "env.mode", "env.restarts", "env.timeout", "replay.home", "replay.memory")
+COMPARED = ("run.train_ratio",)
+
+
+class Final(NamedTuple):
+    """The score of a group over the last tenth of its curve."""
+
+    steps: float  # where the curve ends
+    mean: float  # interquartile mean over the runs
+    low: float  # of the 95% bootstrap interval; NaN for a single run
+    high: float
 
 
 @dataclass(frozen=True)
@@ -26,29 +36,44 @@ class Curve:
     """A metric over the runs of a group, at P environment steps."""
 
     env: str
-    label: str  # what sets the group apart from others of the same environment
+    label: str  # what distinguishes the group from others of the same environment
     runs: tuple[Run, ...]
     steps: np.ndarray  # (P,)
-    scores: np.ndarray  # (runs, P): a run's mean since the point before; NaN before its first and after its last
-    mean: np.ndarray  # (P,) interquartile mean; NaN where fewer than half of the runs have got
-    low: np.ndarray  # (P,) of the 95% bootstrap interval; NaN where there is one run
+    scores: np.ndarray  # (runs, P): a run's mean since the previous point; NaN before its first and after its last
+    mean: np.ndarray  # (P,) interquartile mean; NaN where fewer than half of the runs have a score
+    low: np.ndarray  # (P,) of the 95% bootstrap interval; NaN where only one run has a score
     high: np.ndarray
 
     @property
     def counts(self) -> np.ndarray:
-        """(P,) runs that have got so far."""
+        """(P,) how many runs have a score."""
         return np.isfinite(self.scores).sum(0)
+
+    @property
+    def final(self) -> Final | None:
+        """The score over the last 10% of the steps; None if fewer than half of the runs have any score yet.
+
+        Each run counts with the mean of its points there; a run that ended earlier is left out.
+        """
+        present = np.flatnonzero(np.isfinite(self.mean))
+        if not len(present):
+            return None
+        last = int(present[-1])
+        end = float(self.steps[last])
+        window = (self.steps > (1 - FINAL) * end) & (self.steps <= end)
+        scores = np.array([x[np.isfinite(x)].mean() for x in self.scores[:, window] if np.isfinite(x).any()])
+        return Final(end, interquartile_mean(scores), *bootstrap_interval(scores[:, None]))
 
 
 def curves(runs: Sequence[Run], metric: str = EPISODE_RETURN) -> list[Curve]:
-    """One curve for each environment and setting among the runs; those without the metric are left out.
+    """One curve per environment and setting; runs without the metric are left out.
 
     Raises:
         InputError: no run has the metric.
     """
     found = [run for run in runs if len(run.series(metric)[0])]
     if not found:
-        raise InputError(_nothing(runs, metric))
+        raise InputError(_no_data(runs, metric))
     groups: dict[str, list[Run]] = defaultdict(list)
     settings = {run.path: _settings(run) for run in found}
     for run in found:
@@ -62,9 +87,9 @@ def curves(runs: Sequence[Run], metric: str = EPISODE_RETURN) -> list[Curve]:
 
 def _curve(runs: list[Run], metric: str, label: str) -> Curve:
     series = [run.series(metric) for run in runs]
-    steps = np.linspace(0, max(float(at[-1]) for at, _ in series), POINTS + 1)
+    steps = np.linspace(0, max(1.0, *(float(at[-1]) for at, _ in series)), POINTS + 1)
     scores = np.stack([_binned(at, values, steps) for at, values in series])
-    steps, scores = steps[1:], scores
+    steps = steps[1:]
     known = [column[np.isfinite(column)] for column in scores.T]
     mean = np.array([interquartile_mean(x) if 2 * len(x) >= len(runs) else np.nan for x in known])
     low, high = np.array([bootstrap_interval(x[:, None]) for x in known]).T
@@ -73,7 +98,7 @@ def _curve(runs: list[Run], metric: str, label: str) -> Curve:
 
 
 def _binned(at: np.ndarray, values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """The mean of the values in each (edge, edge]; where there are none, the one before holds, up to the last."""
+    """The mean of the values in each (edge, edge]; an empty bin before the last value repeats the one before it."""
     place = np.clip(np.searchsorted(edges, at) - 1, 0, len(edges) - 2)
     sums, counts = (np.bincount(place, weights, len(edges) - 1) for weights in (values, None))
     with np.errstate(invalid="ignore"):
@@ -85,15 +110,15 @@ def _binned(at: np.ndarray, values: np.ndarray, edges: np.ndarray) -> np.ndarray
 
 
 def _settings(run: Run) -> dict[str, Any]:
-    """What must be the same in runs of a group."""
+    """The settings that runs of a group share."""
     flat = {
-        f"{room}.{name}": value
-        for room, part in config_to_dict(run.config).items()
+        f"{section}.{name}": value
+        for section, part in config_to_dict(run.config).items()
         if isinstance(part, dict)
         for name, value in part.items()
     }
-    telling = {name: x for name, x in flat.items() if name in TELLING or not name.startswith(ALIKE)}
-    return telling | {"from": run.source}
+    compared = {name: x for name, x in flat.items() if name in COMPARED or not name.startswith(IGNORED)}
+    return compared | {"from": run.source}
 
 
 def _label(ours: dict[str, Any], all_of_env: list[dict[str, Any]]) -> str:
@@ -103,10 +128,10 @@ def _label(ours: dict[str, Any], all_of_env: list[dict[str, Any]]) -> str:
     return ", ".join(words)
 
 
-def _nothing(runs: Sequence[Run], metric: str) -> str:
+def _no_data(runs: Sequence[Run], metric: str) -> str:
     """Why there is nothing to draw."""
     where = ", ".join(shlex.quote(str(run.path)) for run in runs)
     if metric == EPISODE_RETURN:
         return f"No episode has ended yet in {where}."
-    names = sorted({name for run in runs for row in run.rows for name in row} - {"step"})
+    names = sorted({name for run in runs for row in run.rows for name in row} - {"step", "time"})
     return f"There is no {metric!r} in {where}; there are {', '.join(names) or 'no metrics at all'}."

@@ -1,4 +1,4 @@
-"""Learning curves over seeds as a picture, a file of numbers and a table. May import: this room; Matplotlib, rich."""
+"""Learning curves as a picture, a CSV file and a table. May import: `errors`, this room; Matplotlib, rich."""
 
 import csv
 from collections.abc import Sequence
@@ -10,17 +10,28 @@ from rich.table import Table
 from rich.text import Text
 
 from reverie.errors import InputError
-from reverie.results.curves import Curve
+from reverie.results.curves import FINAL, Curve
+from reverie.results.text import printable
 
-COLOURS = ("#2a78c2", "#e87722", "#2f9e62", "#b5489a", "#8a6d3b", "#d0342c", "#4f5d75", "#7a9a01")
+COLORS = ("#2a78c2", "#e87722", "#2f9e62", "#b5489a", "#8a6d3b", "#d0342c", "#4f5d75", "#7a9a01")
+FORMAT = ".png"  # of a picture whose name has no suffix
 
 
 def plot(found: Sequence[Curve], picture: Path, metric: str) -> tuple[Path, Path]:
-    """Draw curves, a panel for each environment, and write their numbers beside; returns both files.
+    """Draw curves, one panel per environment, and write their numbers to a CSV file next to the picture.
+
+    Args:
+        found: the curves.
+        picture: where to write the picture; its suffix is the format, .png if it has none.
+        metric: the name of what is drawn.
+
+    Returns:
+        The paths of the picture and of the CSV file.
 
     Raises:
-        InputError: Matplotlib is not installed, or the name is none of a picture. The numbers are there nevertheless.
+        InputError: Matplotlib is not installed, or it can't write such a picture. The CSV file is written anyway.
     """
+    picture = picture if picture.suffix else picture.with_name(picture.name + FORMAT)
     numbers = picture.with_suffix(".csv")
     picture.parent.mkdir(parents=True, exist_ok=True)
     _write_numbers(found, numbers)
@@ -28,7 +39,7 @@ def plot(found: Sequence[Curve], picture: Path, metric: str) -> tuple[Path, Path
         from matplotlib.figure import Figure
     except ImportError as error:
         raise InputError(
-            f"A picture needs Matplotlib; install it with pip install 'reverie[plot]'. The numbers are in {numbers}."
+            f"A picture needs Matplotlib; install it with: pip install 'reverie[plot]'. The numbers are in {numbers}."
         ) from error
     envs = list(dict.fromkeys(curve.env for curve in found))
     columns = min(3, len(envs))
@@ -38,51 +49,56 @@ def plot(found: Sequence[Curve], picture: Path, metric: str) -> tuple[Path, Path
     grid: Any = figure.subplots(rows, columns, squeeze=False)
     for axis, env in zip(grid.flat, envs, strict=False):
         _panel(axis, env, [curve for curve in found if curve.env == env])
-        axis.set_ylabel(metric.replace("/", " "))
+        axis.set_ylabel(_literal(metric.replace("/", " ")))
     for axis in list(grid.flat)[len(envs) :]:
         axis.set_visible(False)
     try:
         figure.savefig(picture)
     except ValueError as error:
-        raise InputError(f"{picture} can't be a picture ({error}). The numbers are in {numbers}.") from error
+        raise InputError(f"Matplotlib can't write {picture} ({error}). The numbers are in {numbers}.") from error
     return picture, numbers
 
 
 def table(found: Sequence[Curve]) -> Table:
-    """Where each curve ends, for the terminal."""
+    """The final score of each curve, for the terminal."""
     shown = Table(box=None, pad_edge=False)
-    for name in ("environment", "group", "runs", "steps", "IQM at the end", "95% interval"):
+    for name in ("environment", "group", "runs", "steps", f"IQM, last {FINAL:.0%} of steps", "95% interval"):
         shown.add_column(name, justify="left" if name in ("environment", "group") else "right")
     for curve in found:
-        there = np.flatnonzero(np.isfinite(curve.mean))
-        if not len(there):  # as long as most of its runs have nothing yet
-            shown.add_row(
-                *(Text(cell) for cell in (curve.env, curve.label or "–", str(len(curve.runs)), "–", "–", "–"))
-            )
-            continue
-        at = int(there[-1])
-        interval = f"{curve.low[at]:.4g} to {curve.high[at]:.4g}" if np.isfinite(curve.low[at]) else "–"
-        cells = (curve.env, curve.label or "–", str(len(curve.runs)), f"{curve.steps[at]:,.0f}")
-        shown.add_row(*(Text(cell) for cell in (*cells, f"{curve.mean[at]:.4g}", interval)))
+        final, steps, mean, interval = curve.final, "–", "–", "–"
+        if final is not None:
+            steps, mean = f"{final.steps:,.0f}", f"{final.mean:.4g}"
+            interval = f"{final.low:.4g} to {final.high:.4g}" if np.isfinite(final.low) else "–"
+        cells = (curve.env, curve.label or "–", str(len(curve.runs)), steps, mean, interval)
+        shown.add_row(*(Text(printable(cell)) for cell in cells))
     return shown
 
 
 def _panel(axis: Any, env: str, found: list[Curve]) -> None:
     for index, curve in enumerate(found):
-        colour, count = COLOURS[index % len(COLOURS)], len(curve.runs)
+        color, count = COLORS[index % len(COLORS)], len(curve.runs)
         words = f"IQM of {count} runs, 95% interval" if count > 1 else "one run"
-        label = f"{curve.label} ({words})" if curve.label else words
+        label = f"{_literal(curve.label)} ({words})" if curve.label else words
         if count > 1:
-            axis.fill_between(curve.steps, curve.low, curve.high, color=colour, alpha=0.2, lw=0)
-            axis.plot(curve.steps, curve.scores.T, color=colour, lw=0.6, alpha=0.35)
-        axis.plot(curve.steps, curve.mean, color=colour, lw=1.8, label=label)
-    axis.set_title(env, loc="left", fontsize=11)
+            axis.fill_between(curve.steps, curve.low, curve.high, color=color, alpha=0.2, lw=0)
+            axis.plot(curve.steps, curve.scores.T, color=color, lw=0.6, alpha=0.35)
+        axis.plot(curve.steps, curve.mean, color=color, lw=1.8, label=label)
+    axis.set_title(_literal(env), loc="left", fontsize=11)
     axis.set_xlabel("environment steps")
     axis.set_xlim(left=0)
-    axis.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
+    axis.xaxis.set_major_formatter(_thousands)
     axis.grid(alpha=0.25, lw=0.6)
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False, fontsize=9)
+
+
+def _thousands(x: float, position: int) -> str:
+    return f"{x:,.0f}"
+
+
+def _literal(text: str) -> str:
+    """Text that Matplotlib draws as it is, not as a formula."""
+    return printable(text).replace("$", r"\$")
 
 
 def _write_numbers(found: Sequence[Curve], path: Path) -> None:
@@ -90,7 +106,8 @@ def _write_numbers(found: Sequence[Curve], path: Path) -> None:
         writer = csv.writer(file)
         writer.writerow(["env", "label", "env_steps", "runs", "iqm", "low", "high"])
         for curve in found:
+            names = printable(curve.env), printable(curve.label)
             for row in zip(curve.steps, curve.counts, curve.mean, curve.low, curve.high, strict=True):
                 steps, runs, *numbers = row
                 written = ["" if np.isnan(x) else f"{x:.6g}" for x in numbers]
-                writer.writerow([curve.env, curve.label, round(steps), runs, *written])
+                writer.writerow([*names, round(steps), runs, *written])

@@ -1,5 +1,4 @@
-"""One run on one page that needs nothing else: LOGDIR/report.html. May import: `config`,
-`errors`, `storage` and this room."""
+"""A self-contained HTML page about one run: LOGDIR/report.html. May import: `config`, `errors`, `storage`."""
 
 import base64
 import json
@@ -17,20 +16,26 @@ import numpy as np
 from reverie.config import Config, config_to_dict, differences
 from reverie.errors import InputError
 from reverie.results.charts import Series, bars, line_chart
+from reverie.results.provenance import duration, recorded
 from reverie.results.runs import Run
 from reverie.storage import Document, read_bytes, read_document, write_text
 
-LARGEST = 4_000_000  # bytes of a picture that is put into the page; what is larger is linked
+LARGEST = 4_000_000  # bytes of a picture that is embedded; larger ones are linked
 HORIZONS = (0, 1, 2, 4, 8, 16, 32)
 KINDS = {".mp4": "video/mp4", ".gif": "image/gif", ".png": "image/png"}
+MEANINGS = {
+    "rew": "predicting the reward, in nats",
+    "con": "predicting whether the episode continues, in nats",
+}
+POINTS = 1500  # of a running mean at most
 
 
 def write_report(folder: Path) -> Path:
-    """Write the page of the run in this folder, finished or not, and return where it is.
+    """Write the page about the run in this folder, finished or not, and return its path.
 
     Raises:
-        InputError: there is no run.
-        OSError: the page can't be written; the one before stays.
+        InputError: the folder holds no run.
+        OSError: the page can't be written; the previous one stays.
     """
     page = folder / "report.html"
     write_text(page, _page(Run.read(folder)))
@@ -42,9 +47,10 @@ def _page(run: Run) -> str:
     sections = {
         "": _summary(run),
         "Learning curve": _learning(run),
-        "What the model dreams": _dreams(run.path),
+        "What the world model predicts": _dreams(run.path),
         "Where the time went": _times(run),
         "Settings": _settings(run.config),
+        "Machine and versions": _provenance(run),
         "What to do next": _next(run),
     }
     body = "".join((f"<h2>{title}</h2>" if title else "") + html for title, html in sections.items() if html)
@@ -57,48 +63,72 @@ def _page(run: Run) -> str:
 
 
 def _summary(run: Run) -> str:
-    """How far it has got, in a line and a few numbers."""
+    """Progress and a few key numbers."""
     steps, wanted = run.steps, run.config.run.steps
-    state = "finished" if steps >= wanted else f"{steps / wanted:.0%} of the way"
+    state = "finished" if steps >= wanted else f"{steps / wanted:.0%} done"
     changed = datetime.fromtimestamp((run.path / "metrics.jsonl").stat().st_mtime)
     returns, lengths = run.series("episode/return")[1], run.series("episode/length")[1]
+    seconds, memory = duration(run), _newest(run, "memory/host_bytes")
     facts = {
         "environment steps": f"{steps:,}",
-        "updates": f"{_newest(run, 'updates'):,.0f}",
+        "updates": _count(_newest(run, "updates")),
         "episodes": f"{len(returns):,}",
-        "return, last 20": f"{returns[-20:].mean():.4g}" if len(returns) else "–",
-        "length, last 20": f"{lengths[-20:].mean():.4g}" if len(lengths) else "–",
-        "steps per second": f"{_usual(run, 'rate/env_steps'):.3g}",
-        "updates per second": f"{_usual(run, 'rate/updates'):.3g}",
-        "records in replay": f"{_newest(run, 'replay/records'):,.0f}",
-        "memory": f"{_newest(run, 'memory/host_bytes') / 1e9:.2f} GB",
+        "return, last 20": f"{returns[-20:].mean():.4g}" if len(returns) else None,
+        "length, last 20": f"{lengths[-20:].mean():.4g}" if len(lengths) else None,
+        "training time": None if seconds is None else _duration(seconds),
+        "steps per second": _digits(_median(run, "rate/env_steps")),
+        "updates per second": _digits(_median(run, "rate/updates")),
+        "records in the replay buffer": _count(_newest(run, "replay/records")),
+        "memory": None if memory is None else f"{memory / 2**30:.4g} GiB",
     }
     shown = "".join(
-        f"<div><b>{value}</b><span>{name}</span></div>" for name, value in facts.items() if "nan" not in value
+        f"<div><b>{value}</b><span>{name}</span></div>" for name, value in facts.items() if value is not None
     )
     where = f"{escape(str(run.path.absolute()))} · seed {run.config.seed} · {state} · {changed:%Y-%m-%d %H:%M}"
     return f'<p class="sub">{where}</p><div class="facts">{shown}</div>'
 
 
-def _newest(run: Run, metric: str) -> float:
+def _newest(run: Run, metric: str) -> float | None:
     values = run.series(metric)[1]
-    return float(values[-1]) if len(values) else float("nan")
+    return float(values[-1]) if len(values) else None
 
 
-def _usual(run: Run, metric: str) -> float:
+def _median(run: Run, metric: str) -> float | None:
     values = run.series(metric)[1]
-    return float(np.median(values)) if len(values) else float("nan")
+    return float(np.median(values)) if len(values) else None
+
+
+def _count(x: float | None) -> str | None:
+    return None if x is None else f"{x:,.0f}" if abs(x) < 1e15 else f"{x:.4g}"
+
+
+def _digits(x: float | None) -> str | None:
+    return None if x is None else f"{x:.3g}"
+
+
+def _duration(seconds: float) -> str:
+    """Seconds in the two largest units that they fill."""
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    if seconds >= 1e9:
+        return f"{seconds / 3600:.3g} h"
+    minutes = round(seconds / 60)
+    hours, days = minutes // 60, minutes // 1440
+    if days:
+        return f"{days} d {hours % 24} h"
+    return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min {round(seconds) % 60} s"
 
 
 def _learning(run: Run) -> str:
-    """Every episode, their running mean, and evaluations if there were any."""
+    """The returns of all episodes, their running mean, and those of evaluations if there were any."""
     steps, returns = run.series("episode/return")
     if not len(steps):
         return "<p>No episode has ended yet.</p>"
     window = max(10, len(returns) // 20)
+    at = np.unique(np.linspace(0, len(returns) - 1, min(POINTS, len(returns))).astype(int))
     series = [
         Series("episodes", steps, returns, "dot", dots=True),
-        Series(f"mean of {window}", steps, _running_mean(returns, window), "mean"),
+        Series(f"mean of {window} episodes", steps[at], _running_mean(returns, window, at), "mean"),
     ]
     evaluated = run.series("eval/return")
     if len(evaluated[0]):
@@ -106,32 +136,32 @@ def _learning(run: Run) -> str:
     return line_chart(series, "environment steps", "episode return")
 
 
-def _running_mean(values: np.ndarray, window: int) -> np.ndarray:
-    """Of each value and those before it, `window` in all."""
-    sums = np.cumsum(np.insert(values, 0, 0))
-    ends = np.arange(1, len(values) + 1)
-    starts = np.maximum(0, ends - window)
-    return (sums[ends] - sums[starts]) / (ends - starts)
+def _running_mean(values: np.ndarray, window: int, at: np.ndarray) -> np.ndarray:
+    """At each index, the mean of the value there and those before it, `window` in all.
+
+    Summed one by one: with a cumulative sum, one huge value would wipe out the digits of all that follow.
+    """
+    return np.array([values[max(0, end - window + 1) : end + 1].mean() for end in at])
 
 
 def _dreams(folder: Path) -> str:
-    """The newest open-loop prediction: films, curves, and errors by horizon."""
+    """The newest open-loop prediction: films, curves, and losses by horizon."""
     written = [path for path in folder.glob("dreams/*.json") if re.fullmatch("[0-9]{12,}", path.stem)]
     newest = max(written, key=lambda path: path.stem, default=None)
     if newest is None:
         return ""
-    found = sorted(newest.parent.glob(f"{newest.stem}[-.]*"))
-    pictures = [path for path in found if path.suffix in KINDS and path.is_file() and not path.is_symlink()]
+    beside = [path for path in newest.parent.glob(f"{newest.stem}[-.]*") if not path.is_symlink()]
+    pictures = [path for path in sorted(beside) if path.suffix in KINDS and path.is_file()]
     words = (
-        f"After {int(newest.stem):,} steps. The model sees the first half of recorded sequences, and the first moment "
-        "of an episode that begins later; the rest it dreams from the actions alone."
+        f"After {int(newest.stem):,} steps. The model sees the first half of each recorded sequence and the first "
+        "record of any episode that begins later. It predicts everything else from the actions alone."
     )
     shown = "".join(_embedded(path, folder) for path in sorted(pictures, key=lambda path: path.suffix == ".png"))
     return f"<p>{words}</p>{shown}{_errors(newest)}"
 
 
 def _embedded(path: Path, folder: Path) -> str:
-    """A picture or film in the page itself, or a link to one that is too large."""
+    """A picture or film embedded in the page, or a link to one that is too large."""
     if path.stat().st_size > LARGEST:
         link = escape(quote(path.relative_to(folder).as_posix()))
         return f'<p><a href="{link}">{escape(path.name)}</a></p>'
@@ -142,51 +172,71 @@ def _embedded(path: Path, folder: Path) -> str:
 
 
 def _errors(file: Path) -> str:
-    """Losses by steps dreamed, as a table."""
+    """A table of losses by steps since the last observation, and what they measure; nothing if the file is damaged."""
     try:
         read = read_document(file)["error"].fields()
-        errors = {name: {h: _number(x) for h, x in enumerate(error.elements())} for name, error in read.items()}
-    except InputError:
+        errors = {name: {h: _loss(x) for h, x in enumerate(error.elements())} for name, error in read.items()}
+    except (InputError, OSError):
         return ""
     horizons = [h for h in HORIZONS if any(error.get(h, "–") != "–" for error in errors.values())]
+    if not horizons:
+        return ""
     rows = ([name, *(error.get(h, "–") for h in horizons)] for name, error in errors.items())
-    return _table(["loss, by steps dreamed", *(str(h) for h in horizons)], rows)
+    table = _table(["loss after … steps without an observation", *(str(h) for h in horizons)], rows)
+    return table + _legend(errors)
 
 
-def _number(x: Document) -> str:
+def _legend(losses: Iterable[str]) -> str:
+    """What the rows and columns of the table of losses mean."""
+    lines = [f"<b>{escape(name)}</b> {MEANINGS.get(name, 'decoding this observation')}" for name in losses]
+    note = (
+        "Column 0 is the loss where the model sees the observation, the others where it predicts that many steps "
+        "ahead. Observations: squared error, summed over pixels (from 0 to 1) or over numbers (in symlog), or the "
+        "negative log-likelihood of classes. Lower is better; – means that no sequence has this horizon."
+    )
+    return f'<p class="note">{"; ".join(lines)}. {note}</p>'
+
+
+def _loss(x: Document) -> str:
     return "–" if x.value is None else f"{x.number():.4g}"
 
 
 def _times(run: Run) -> str:
     names = sorted({name for row in run.rows for name in row if name.startswith("time/")})
-    shares = {name.removeprefix("time/"): float(run.series(name)[1].mean()) for name in names}
+    means = {name.removeprefix("time/"): run.series(name)[1] for name in names}
+    shares = {name: float(np.clip(values, 0, 1).mean()) for name, values in means.items() if len(values)}
     return bars(shares) if shares else ""
 
 
 def _settings(config: Config) -> str:
-    """What was chosen, and all of it to unfold."""
+    """A table of the settings that differ from the defaults, and a foldout with all of them."""
     changed = [[name, str(ours), str(usual)] for name, (ours, usual) in differences(config, Config()).items()]
     every = json.dumps(config_to_dict(config), indent=2)
-    chosen = _table(["setting", "here", "by default"], changed) if changed else "<p>All are the defaults.</p>"
+    chosen = _table(["setting", "this run", "default"], changed) if changed else "<p>All settings are defaults.</p>"
     return f"{chosen}<details><summary>All settings</summary><pre>{escape(every)}</pre></details>"
 
 
+def _provenance(run: Run) -> str:
+    rows = [[name, value] for name, value in recorded(run).items()]
+    return _table(["", "of the newest checkpoint"], rows) if rows else ""
+
+
 def _next(run: Run) -> str:
-    """Commands, to be copied."""
+    """Commands to copy."""
     folder, around = shlex.quote(str(run.path)), shlex.quote(str(run.path.parent))
     more = f" --steps {2 * run.steps}" if run.steps >= run.config.run.steps else ""
     commands = {
-        "go on training": f"reverie resume {folder}{more}",
-        "watch it act": f"reverie eval {folder} --video film.mp4",
-        "compare it with the runs beside it": f"reverie plot {around}",
-        "all metrics": f"tensorboard --logdir {folder}",
-        "make this page anew": f"reverie report {folder}",
+        "train longer": f"reverie resume {folder}{more}",
+        "watch an episode": f"reverie eval {folder} --video film.mp4",
+        "compare it with its neighbors": f"reverie plot {around}",
+        "see all metrics": f"tensorboard --logdir {folder}",
+        "update this page": f"reverie report {folder}",
     }
-    return _table(["to", "command"], ([why, command] for why, command in commands.items()), code=True)
+    return _table(["to", "run"], ([why, command] for why, command in commands.items()), code=True)
 
 
 def _table(head: Iterable[str], rows: Iterable[list[str]], *, code: bool = False) -> str:
-    """Escaped; `code`: all but the first column are commands."""
+    """An HTML table of escaped text; with `code`, all but the first column are commands."""
     tag = ("<code>", "</code>") if code else ("", "")
     heads = "".join(f"<th>{escape(cell)}</th>" for cell in head)
     body = "".join(

@@ -1,5 +1,4 @@
-"""A run's folder, read as far as it is whole: it may be written at this moment. May import: `config`, `errors`,
-`storage`."""
+"""A run's folder, readable while the run is still training. May import: `config`, `errors`, `storage`."""
 
 import sys
 from collections.abc import Iterable
@@ -14,10 +13,20 @@ from reverie.config import Config, config_from_dict
 from reverie.errors import InputError
 from reverie.storage import read_document, read_rows
 
+LARGEST = 1e300  # in size; beyond it, sums and differences of values would overflow
+MOST_STEPS = 2**53  # beyond it, floats skip integers
+
 
 @dataclass(frozen=True)
 class Run:
-    """What a run is of. `source`: the folder of runs in which it was found, if that was asked for."""
+    """A run: its folder, environment and settings.
+
+    Attributes:
+        path: the run's folder.
+        env: the environment's name.
+        config: the settings that it was trained with.
+        source: the folder of runs in which it was found, if it was not named directly.
+    """
 
     path: Path
     env: str
@@ -26,10 +35,10 @@ class Run:
 
     @classmethod
     def read(cls, path: Path, source: str | None = None) -> "Run":
-        """The run in a folder.
+        """Read the description of the run in a folder.
 
         Raises:
-            InputError: there is none, or it can't be read.
+            InputError: the folder holds no run, or the run's description can't be read.
         """
         file = path / "agent.json"
         if not (path / "metrics.jsonl").exists() or not file.exists():
@@ -37,46 +46,46 @@ class Run:
         try:
             data = read_document(file)
             env = "an environment without a name" if data["env"].value is None else data["env"].text()
-            return cls(path, env, config_from_dict(data["config"].settings()), source)
+            config = config_from_dict(data["config"].settings())
         except InputError as error:
             raise InputError(
-                f"{file} can't be read ({error}); it was damaged, or written by another version."
+                f"{file} can't be read ({error}). It is damaged, or another version of Reverie wrote it."
             ) from error
+        return cls(path, env, config, source)
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
-        """Of `metrics.jsonl`."""
+        """The rows of `metrics.jsonl`."""
         return read_metrics(self.path)
 
     @property
     def steps(self) -> int:
-        """Environment steps so far."""
+        """Environment steps taken so far."""
         return max((row["step"] for row in self.rows), default=0)
 
     def series(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
-        """Environment steps and values of a metric, (N,) each, without those that were not finite."""
-        pairs = [(row["step"], row[metric]) for row in self.rows if row.get(metric) is not None]
+        """Environment steps and values of a metric, (N,) each; without values that are not finite or beyond 1e300."""
+        pairs = [(row["step"], value) for row in self.rows if (value := _usable(row.get(metric))) is not None]
         steps, values = np.array(pairs, float).reshape(-1, 2).T
         return steps, values
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The rows of a run's `metrics.jsonl`; lines that were cut off or damaged are left out."""
+    """The rows of a run's `metrics.jsonl`, without incomplete or damaged lines and values that are no numbers.
+
+    Raises:
+        DamagedFileError: the file is missing, not a regular file, or too large.
+    """
     rows = read_rows(folder / "metrics.jsonl")
     numbers = ({name: x for name, x in row.items() if x is None or _is_number(x)} for row in rows)
-    return [row for row in numbers if isinstance(row.get("step"), int)]
-
-
-def _is_number(x: object) -> bool:
-    """Whether this is a number that float64 can hold."""
-    return isinstance(x, int | float) and not isinstance(x, bool) and abs(x) <= sys.float_info.max
+    return [row for row in numbers if type(row.get("step")) is int and 0 <= row["step"] <= MOST_STEPS]
 
 
 def find_runs(paths: Iterable[Path]) -> list[Run]:
-    """The runs in these folders: each is one, or holds some, directly or in folders of its own.
+    """The runs in these folders; each is a run's own folder, or holds runs up to two levels down.
 
     Raises:
-        InputError: a folder is neither, or none was given.
+        InputError: there are no folders, or one of them holds no run.
     """
     runs: dict[Path, Run] = {}
     for path in paths:
@@ -85,9 +94,19 @@ def find_runs(paths: Iterable[Path]) -> list[Run]:
             continue
         inside = sorted(file.parent for depth in ("*", "*/*") for file in path.glob(f"{depth}/metrics.jsonl"))
         if not inside:
-            raise InputError(f"There is no run in {path}, nor in the folders in it; give the logdir of a run.")
+            raise InputError(f"There is no run in {path} or its subfolders; name the folder of a run.")
         for folder in inside:
             runs.setdefault(folder.resolve(), Run.read(folder, str(path)))
     if not runs:
         raise InputError("Name the folder of at least one run.")
     return list(runs.values())
+
+
+def _is_number(value: object) -> bool:
+    """Whether this is a number that float64 can hold."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def _usable(value: float | None) -> float | None:
+    """A metric's value, or None if it can't be computed with."""
+    return None if value is None or abs(value) > LARGEST else float(value)

@@ -1,5 +1,7 @@
-"""Aggregates over few runs and how sure they are, after Agarwal et al., "Deep reinforcement learning at the edge of the
-statistical precipice" (2021). May import: nothing of Reverie; NumPy."""
+"""Aggregate scores of a few runs, with confidence intervals. May import: nothing of Reverie; NumPy.
+
+The methods are those of Agarwal et al., "Deep reinforcement learning at the edge of the statistical precipice" (2021).
+"""
 
 import numpy as np
 
@@ -7,20 +9,21 @@ RESAMPLES, CONFIDENCE = 2000, 0.95
 
 
 def interquartile_mean(scores: np.ndarray) -> float:
-    """The mean of the middle half: a quarter, rounded down, is cut off at either end. Of all entries at once."""
+    """The mean of the middle half of all entries; a quarter of them, rounded down, is dropped at either end."""
     ordered = np.sort(scores, axis=None)
     cut = len(ordered) // 4
     return float(np.mean(ordered[cut : len(ordered) - cut]))
 
 
 def bootstrap_interval(scores: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """The interval in which 95% of the interquartile means lie if runs are drawn anew, with replacement.
+    """The 95% bootstrap confidence interval of the interquartile mean.
 
     Args:
-        scores: (runs, tasks), in units that tasks share. Each task's runs are drawn among themselves (stratified).
+        scores: (runs, tasks), in units that the tasks share. Runs are resampled within each task (stratified).
+        seed: seeds the resampling.
 
     Returns:
-        Low and high; NaN for fewer than two runs, which say nothing about others.
+        Lower and upper bound; NaN for fewer than two runs, which say nothing about others.
     """
     runs, tasks = scores.shape
     if runs < 2:

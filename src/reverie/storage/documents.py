@@ -17,7 +17,7 @@ Json = Any  # None, bool, int, float, str, and lists and dicts of them
 
 LARGEST = 2**26  # bytes of a document
 LARGEST_ROWS, LARGEST_ROW = 2**31, 2**20  # bytes of a file of rows, and of one of them
-DEEPEST = 64  # objects and lists inside of each other
+DEEPEST = 200  # objects and lists inside of each other
 LARGEST_INTEGER = 2**63 - 1
 
 

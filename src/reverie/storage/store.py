@@ -100,7 +100,6 @@ class Store:
         parts: Mapping[str, Part],
         *,
         wait: bool = False,
-        score: float | None = None,
     ) -> bool:
         """Copy the parts that have changed, and write them in the background.
 
@@ -111,15 +110,14 @@ class Store:
             meta: values in JSON's types to save with the parts.
             parts: everything that belongs to the checkpoint, by name.
             wait: block until the checkpoint is on disk, or has failed.
-            score: the evaluation score. The `best` parts of the checkpoint with the highest one are kept.
 
         Returns:
-            Whether the save was started. Without `wait` or a score, it is not while the last one is running.
+            Whether the save was started. Without `wait`, it is not while the last one is running.
 
         Raises:
             ValueError, TypeError: JSON can't hold `meta`.
         """
-        if wait or score is not None:
+        if wait:
             self.wait()
         elif self._saving is not None and not self._saving.done():
             return False
@@ -139,13 +137,13 @@ class Store:
             future = self._thread.submit(self._write, f"{name}-{count:012d}.safetensors", arrays)
             in_flight.append((future, size))
             pending.append(_Pending(name, part.version, future))
-        self._saving = self._thread.submit(self._finish, count, copied, kept, pending, score)
+        self._saving = self._thread.submit(self._finish, count, copied, kept, pending)
         if wait:
             self.wait()
         return True
 
     def mark_best(self, count: int, score: float) -> None:
-        """Keep the `best` parts of a checkpoint that exists already; blocks until that is on disk, or has failed."""
+        """Keep the `best` parts of a saved checkpoint if its score is the highest so far; blocks until that is done."""
         self.wait()
         self._saving = self._thread.submit(self._mark_best, count, score)
         self.wait()
@@ -197,7 +195,6 @@ class Store:
         meta: dict[str, Any],
         kept: dict[str, tuple[int | None, ArrayFile]],
         pending: list[_Pending],
-        score: float | None,
     ) -> None:
         """Write the manifest once all files are written. If something fails, the last checkpoint stays as it is."""
         try:
@@ -205,16 +202,11 @@ class Store:
             self._check()
             subfolder(self._folder.parent, self._folder.name, "arrays", create=True)
             fields: dict[str, Any] = {"meta": meta, "files": {name: list(file) for name, (_, file) in parts.items()}}
-            if score is not None:
-                fields["score"] = score
             write_manifest(self._folder, manifest_name(count), fields)
             self._written, self._failure = parts, None
         except Exception as error:  # nobody looks at this thread's exceptions, so `problem` reports them
             self._failure = f"checkpoint {count} could not be written ({error})"
             self._problem = f"{self._failure}; the one before it is still the newest."
-        else:
-            if score is not None:
-                self._mark_best(count, score)
         try:
             self._check()
             for old in self.counts[self._keep :]:
@@ -226,8 +218,7 @@ class Store:
     def _mark_best(self, count: int, score: float) -> None:
         try:
             self._check()
-            best = self._scored()
-            if best is not None and best.score is not None and best.score >= score:
+            if not self.beats_best(score):
                 return
             checkpoint = self.load(count)
             files = {name: list(checkpoint.files[name]) for name in self._best_parts}
@@ -235,6 +226,11 @@ class Store:
             write_manifest(self._folder, BEST, fields)
         except Exception as error:
             self._problem = f"the best checkpoint could not be written ({error})."
+
+    def beats_best(self, score: float) -> bool:
+        """Whether a score is higher than that of the best checkpoint."""
+        best = self._scored()
+        return best is None or best.score is None or score > best.score
 
     def _scored(self) -> Checkpoint | None:
         """The best checkpoint; None also if it is damaged, so that a new one replaces it."""

@@ -2,7 +2,6 @@
 
 from typing import Any, TypeVar
 
-import jax
 import numpy as np
 
 from reverie.storage.arrays import Arrays
@@ -13,6 +12,8 @@ Tree = TypeVar("Tree")
 
 def leaves_by_name(tree: object) -> dict[str, Any]:
     """The leaves of a tree by their paths, in the order of `jax.tree.leaves`."""
+    import jax  # here, so that commands which only read files start fast
+
     return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
 
 
@@ -32,6 +33,8 @@ def as_tree(like: Tree, arrays: Arrays, where: object) -> Tree:
     Raises:
         DamagedFileError: the arrays have other names, shapes or dtypes.
     """
+    import jax
+
     expected = leaves_by_name(like)
     if missing := sorted(set(expected) - set(arrays)):
         raise DamagedFileError(f"{where} lacks {missing[0]}{_and_more(missing)}.")

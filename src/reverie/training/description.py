@@ -63,6 +63,7 @@ def cautions(agent: Agent) -> list[str]:
             f"replay stores observations that are neither encoded nor predicted: {', '.join(unused)}; "
             "leave them out with env.keys."
         )
+    found += agent.spaces.cautions()
     ratio, usual = config.run.train_ratio, RunConfig().train_ratio
     if not usual / 16 <= ratio <= usual * 4:  # the paper's range from 32 to 1024
         effect = "rarely, which wastes data" if ratio < usual else "very often, which is slow and may overfit"

@@ -11,11 +11,11 @@ from gymnasium.vector import VectorEnv
 
 from reverie.agent import Agent, initial_carry, keep_rows, policy_step
 from reverie.compiling import use_cache
-from reverie.envs import AnyEnvironments, exists, open_environments
+from reverie.envs import AnyEnvironments, exists, open_environments, settings_of
 from reverie.envs.make import EnvLike
 from reverie.errors import InputError
 from reverie.learner import compute_dtype
-from reverie.training.filming import Film
+from reverie.training.filming import Film, filming
 
 MAX_STEPS = 100_000
 
@@ -72,6 +72,7 @@ def evaluate(
     mode: Literal["serial", "parallel", "vector"] | None = None,
     max_steps: int = MAX_STEPS,
     video: str | Path | None = None,
+    video_episodes: int = 1,
 ) -> Evaluation:
     """Play whole episodes and return their returns and lengths; nothing is learned.
 
@@ -88,7 +89,8 @@ def evaluate(
             vector environment if the agent was trained in one, else "serial".
         max_steps: decisions after which an episode counts as it is. Its environment plays no further ones, so a task
             without an end is evaluated too; the result says how many episodes were cut off.
-        video: where to write a video of the first episode (.mp4 or .gif); needs the extra 'video'.
+        video: where to write a video (.mp4 or .gif); needs the extra 'video'.
+        video_episodes: how many episodes to film, one after another.
 
     Raises:
         InputError: an argument is out of range, or the environment's spaces are not the agent's.
@@ -97,8 +99,15 @@ def evaluate(
         if value < 1:
             raise InputError(f"{name} must be at least 1, got {value}.")
     use_cache()
-    count = 1 if exists(env) else min(envs, episodes)
-    kwargs = {"render_mode": "rgb_array"} if video and not exists(env) else None
+    if video is not None and not 1 <= video_episodes <= episodes:
+        raise InputError(f"video_episodes must be between 1 and the {episodes} episodes, got {video_episodes}.")
+    # The first environment is filmed, so it must play that many.
+    count = 1 if exists(env) else min(envs, episodes if video is None else episodes // video_episodes)
+    given = settings_of(agent.config.env)
+    if video is not None:
+        given["env_kwargs"]["render_mode"] = "rgb_array"
+    if exists(env):
+        given["env_kwargs"] = {}
     if isinstance(env, VectorEnv):
         count = env.num_envs
     settings = agent.config.env
@@ -109,23 +118,18 @@ def evaluate(
         count,
         mode=mode,
         seed=seed,
-        keys=settings.keys,
-        time_limit=settings.time_limit,
-        action_repeat=settings.action_repeat,
-        env_kwargs=kwargs,
+        **given,
     ) as environments:
-        if environments.spaces != agent.spaces:
+        if not agent.spaces.fits(environments.spaces):
             raise InputError(
                 f"The agent was trained for {agent.spaces.observation_space} and {agent.spaces.action_space}, but the "
                 f"environment has {environments.spaces.observation_space} and {environments.spaces.action_space}."
             )
-        film = Film(environments) if video else None
-        result = play(
-            agent, environments, episodes, seed, deterministic=deterministic, max_steps=max_steps, film=film
-        )
+        with filming(environments, None if video is None else Path(video), video_episodes) as film:
+            result = play(
+                agent, environments, episodes, seed, deterministic=deterministic, max_steps=max_steps, film=film
+            )
     assert result is not None  # nothing stops it
-    if film is not None and video is not None:
-        film.write(Path(video))
     return result
 
 
@@ -160,7 +164,7 @@ def play(
         if stopped():
             return None
         ready = environments.ready
-        if film is not None and finished[0] == 0 and ready[0]:
+        if film is not None and finished[0] < film.episodes and ready[0]:
             film.take()
         # Act: infer the latent state and sample an action, or take its mode (section 5, acting).
         before = carry
@@ -174,6 +178,8 @@ def play(
         returns, lengths = returns + np.where(new, step.reward, 0), lengths + (new & ~step.is_first)
         endless = new & ~step.is_last & (lengths >= max_steps) & (finished < wanted)
         for index in np.flatnonzero((new & step.is_last) | endless):
+            if film is not None and index == 0 and finished[0] == film.episodes - 1:
+                film.take()  # the end of the last episode; those of others are taken before they are reset
             if finished[index] < wanted[index]:
                 result.append((float(returns[index]), int(lengths[index])))
             finished[index] = wanted[index] if endless[index] else finished[index] + 1

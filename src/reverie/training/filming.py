@@ -1,33 +1,35 @@
-"""A video of an episode. May import: `envs`, `errors`."""
+"""A video of episodes, written while they are played. May import: `dreams`, `envs`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-
+from reverie.dreams.video import Video, frame_rate
 from reverie.envs import AnyEnvironments
-from reverie.errors import InputError
-
-FPS = 30
 
 
 class Film:
-    """Collects frames of the first environment."""
+    """Films the first episodes of the first environment.
 
-    def __init__(self, environments: AnyEnvironments):
-        try:
-            import imageio.v3 as iio
-        except ImportError as error:
-            raise InputError('A video needs imageio; install it with: pip install "reverie[video]"') from error
-        self._iio, self._environments, self._frames = iio, environments, list[np.ndarray]()
+    Args:
+        environments: created with the render mode "rgb_array".
+        video: where the frames go.
+        episodes: how many to film.
+    """
+
+    def __init__(self, environments: AnyEnvironments, video: Video, episodes: int) -> None:
+        self._environments, self._video, self.episodes = environments, video, episodes
 
     def take(self) -> None:
-        """Take a frame."""
-        self._frames.append(self._environments.render_frame(0))
+        """Add a frame of what the environment looks like now."""
+        self._video.add(self._environments.render_frame(0))
 
-    def write(self, path: Path) -> None:
-        """Write the video, as the path's suffix says."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        frames = np.stack(self._frames)
-        height, width = frames.shape[1] // 2 * 2, frames.shape[2] // 2 * 2  # H.264 needs even sides
-        options = {"loop": 0} if path.suffix == ".gif" else {"codec": "libx264", "macro_block_size": 2}
-        self._iio.imwrite(path, frames[:, :height, :width], fps=FPS, **options)
+
+@contextmanager
+def filming(environments: AnyEnvironments, path: Path | None, episodes: int) -> Iterator[Film | None]:
+    """A film at the environment's own frame rate, which is complete when the context ends; None without a path."""
+    if path is None:
+        yield None
+        return
+    with Video(path, frame_rate(environments.render_fps)) as video:
+        yield Film(environments, video, episodes)

@@ -6,7 +6,7 @@ import jax
 
 from reverie.agent import Agent
 from reverie.config import Config
-from reverie.envs import open_environments
+from reverie.envs import open_environments, settings_of
 from reverie.envs.make import EnvLike
 from reverie.envs.suites import suite_of
 from reverie.learner import Learner
@@ -31,7 +31,8 @@ def inspect(env: EnvLike, config: Config | None = None) -> None:
     config = config or for_suite(suite_of(env) if isinstance(env, str) else None, Config())
     config = replace(config, replay=replace(config.replay, home="memory"))  # allocates nothing
     mode = config.env.mode if config.env.mode == "vector" else "serial"
-    with open_environments(env, getattr(env, "num_envs", 1), mode=mode, keys=config.env.keys) as environments:
+    count = getattr(env, "num_envs", 1)
+    with open_environments(env, count, mode=mode, **settings_of(config.env)) as environments:
         spaces = environments.spaces
     learner = Learner(spaces.observation, spaces.action, config)
     networks = jax.eval_shape(learner.init, jax.random.key(0)).networks  # shapes are enough

@@ -22,7 +22,7 @@ from reverie.compiling import compiler_options
 from reverie.config import Config
 from reverie.envs.interface import BaseEnvironments
 from reverie.experience import Experience
-from reverie.learner import Latents, Learner, LearnerState, Networks, UpdateOutput, compute_dtype
+from reverie.learner import TEXTBOOK, Learner, LearnerState, Networks, StoredLatents, UpdateOutput, compute_dtype
 from reverie.replay import Rows
 from reverie.storage import as_tree
 from reverie.training.clock import Clock
@@ -41,7 +41,7 @@ class Pending(NamedTuple):
     """Results of the newest update that replay has not received yet."""
 
     rows: Rows
-    latents: Latents
+    latents: StoredLatents
     finite: Any  # (), bool: whether the update was applied; the latents of a skipped one are useless
 
 
@@ -80,7 +80,7 @@ class LearningLoop(ABC, Generic[Position]):
         self.config, self.clock = config, clock
         self._environments = envs
         self._keys = Keys.of(config.seed)
-        forms = best_forms(compute_dtype(config.model))
+        forms = best_forms(compute_dtype(config.model)) if config.model.forms == "auto" else TEXTBOOK
         learner = Learner(envs.spaces.observation, envs.spaces.action, config, forms)
         self._dtype = learner.dtype
         self._update = jax.jit(partial(_update, learner), donate_argnums=0, compiler_options=compiler_options())
@@ -242,7 +242,7 @@ def _with_keys(saved: Any, like: Any) -> Any:
 def _pending_like(config: Config) -> Pending:
     """A pending update as zeros, for shapes and dtypes."""
     rows, trained = (config.replay.batch,), (config.replay.batch, config.replay.length)
-    latents = Latents(
+    latents = StoredLatents(
         jnp.zeros((*trained, config.model.deter), jnp.bfloat16), jnp.zeros((*trained, config.model.groups), jnp.uint8)
     )
     return Pending(Rows(np.zeros(rows, np.int64), np.zeros(rows, np.int64)), latents, np.zeros((), bool))

@@ -20,7 +20,7 @@ from reverie.agent import Carry, initial_carry, keep_rows, policy_step
 from reverie.config import Config
 from reverie.envs import AnyEnvironments
 from reverie.experience import Experience, Step
-from reverie.learner import Latents, Networks
+from reverie.learner import Networks, StoredLatents
 from reverie.training.clock import Clock
 from reverie.training.learning import LearningLoop, Progress
 from reverie.training.records import stored_latents
@@ -94,12 +94,12 @@ class Loop(LearningLoop[Now]):
         episodes = self.episodes.add(following, self._envs.ready, self._envs.final_info)
         return Progress(episodes, updates, skipped)
 
-    def _act(self, step: Step, ready: np.ndarray, carry: Carry) -> tuple[Carry, dict[str, jax.Array], Latents]:
+    def _act(self, step: Step, ready: np.ndarray, carry: Carry) -> tuple[Carry, dict[str, jax.Array], StoredLatents]:
         """Act in all environments, so that one program serves any number of ready ones; only these change."""
         given = self._parameters, step.observation, step.is_first, carry, ready
         return _act(*given, structure=self._structure, dtype=self._dtype)
 
-    def _record(self, step: Step, ready: np.ndarray, action: dict[str, np.ndarray], latents: Latents) -> None:
+    def _record(self, step: Step, ready: np.ndarray, action: dict[str, np.ndarray], latents: StoredLatents) -> None:
         """Record the step and the action taken in it: zeros in an episode's last step, where none is executed."""
         executed = {
             name: np.where(step.is_last.reshape((-1,) + (1,) * (x.ndim - 1)), np.zeros_like(x), x)
@@ -129,7 +129,7 @@ def _act(
     *,
     structure: Any,
     dtype: Any,
-) -> tuple[Carry, dict[str, jax.Array], Latents]:
+) -> tuple[Carry, dict[str, jax.Array], StoredLatents]:
     """The new carry in the rows that are `ready`, its action, and the latents for replay."""
     networks = jax.tree.unflatten(structure, parameters)
     carry = keep_rows(ready, policy_step(networks, observation, is_first, carry, dtype=dtype), carry)

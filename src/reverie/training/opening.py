@@ -11,7 +11,7 @@ from typing import Any, Literal
 from gymnasium.vector import VectorEnv
 
 from reverie.config import Config
-from reverie.envs import AnyEnvironments, exists, open_environments
+from reverie.envs import AnyEnvironments, exists, keys_of, open_environments, settings_of
 from reverie.envs.compiled import CompiledEnvironments
 from reverie.envs.make import EnvLike, find_jax_env
 from reverie.envs.suites import suite_of
@@ -75,7 +75,12 @@ def make_environments(env: EnvLike, config: Config) -> AnyEnvironments | Compile
                 "env.time_limit and env.action_repeat need environments that are stepped from Python: choose "
                 "--env.mode serial, or build them into the environment."
             )
-        return CompiledEnvironments(jax_env, settings.envs, keys=settings.keys)
+        if settings.kwargs or settings.reset_options:
+            raise InputError(
+                "env.kwargs and env.reset_options need environments that are stepped from Python: choose "
+                "--env.mode serial."
+            )
+        return CompiledEnvironments(jax_env, settings.envs, keys=keys_of(settings))
     return open_environments(
         env,
         settings.envs,
@@ -83,9 +88,7 @@ def make_environments(env: EnvLike, config: Config) -> AnyEnvironments | Compile
         mode=settings.mode,
         restarts=settings.restarts,
         timeout=settings.timeout,
-        keys=settings.keys,
-        time_limit=settings.time_limit,
-        action_repeat=settings.action_repeat,
+        **settings_of(settings),
     )
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from reverie.agent import Agent
 from reverie.config import Config
-from reverie.envs import AnyEnvironments, exists, open_environments
+from reverie.envs import AnyEnvironments, exists, open_environments, settings_of
 from reverie.envs.make import EnvLike
 from reverie.errors import InputError
 from reverie.training.evaluation import MAX_STEPS, Evaluation, play
@@ -91,7 +91,5 @@ class PeriodicEvaluation:
             held_out=True,
             mode="parallel" if config.mode == "async" else config.mode,  # the same episodes each time
             timeout=config.timeout,
-            keys=config.keys,
-            time_limit=config.time_limit,
-            action_repeat=config.action_repeat,
+            **settings_of(config),
         )

@@ -8,7 +8,7 @@ import numpy as np
 
 from reverie.config import Config
 from reverie.experience import Experience
-from reverie.learner import Latents
+from reverie.learner import StoredLatents
 from reverie.replay import Replay
 from reverie.spaces import Spaces
 
@@ -43,9 +43,9 @@ def records_to_write(config: Config) -> int:
 
 
 @jax.jit
-def stored_latents(deter: jax.Array, stoch: jax.Array) -> Latents:
+def stored_latents(deter: jax.Array, stoch: jax.Array) -> StoredLatents:
     """Latents in the dtypes that replay keeps: bfloat16, and class indices as bytes."""
-    return Latents(deter.astype(jnp.bfloat16), stoch.astype(jnp.uint8))
+    return StoredLatents(deter.astype(jnp.bfloat16), stoch.astype(jnp.uint8))
 
 
 def _capacity(config: Config) -> int:

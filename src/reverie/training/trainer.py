@@ -127,12 +127,15 @@ class Trainer:
         for caution in cautions(self.agent):
             warn(caution)
         # From here on there is something on disk.
-        self._folder = RunFolder(logdir, self.agent, name, run.keep) if logdir else None
+        self._folder = RunFolder(logdir, self.agent, name, run.keep, warn) if logdir else None
         self._dreams: Dreams | None = None
         self._run_file: RunFile | None = None
         writer: MetricsWriter | None = None
         if self._folder:
             opened.callback(self._folder.close)
+            if changes := self._folder.changes:
+                listed = (f"{setting}: {old} → {new}" for setting, (old, new) in changes.items())
+                self._display.note(f"Changed settings: {'; '.join(listed)}.")
             if restored := self._folder.restore(self.loop.state, self.loop.replay, warn):
                 self.loop.restore(*restored)
                 self._display.note(

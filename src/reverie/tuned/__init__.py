@@ -1,7 +1,11 @@
-"""Faster forms of an update's two recurrences. A reader of the algorithm can skip this room.
+"""Faster copies of two functions, `RSSM.observe` and `learner.look_ahead`. To understand the algorithm, skip them.
 
-What is computed stands in `world_model` and `learner`; here it is computed in another order or memory layout, because
-some platform is faster that way. The results are equal up to rounding, and `tests/tuned` holds them to the textbook's.
+They compute the same in another order or memory layout, because some platform is faster that way. The results are equal
+up to rounding, which `tests/tuned` checks.
+
+Training runs these copies; acting runs the originals. To change the RSSM, a head, the actor or the critic, set
+`model.forms` to "textbook", which trains with the originals too. Then change the copies until `tests/tuned` passes.
+The encoder and the decoder have no copies.
 
 | form | replaces | on a CPU | on a GPU |
 | --- | --- | --- | --- |
@@ -27,7 +31,7 @@ def best_forms(dtype: Any, platform: str | None = None) -> Forms:
     platform = platform or jax.default_backend()
     if platform != "cpu":
         return gpu.FORMS if platform == "gpu" else TEXTBOOK
-    # In bfloat16, losses of sequences filtered in columns leave the bound that `tests/test_precision.py` sets.
+    # In bfloat16, filtering in columns is not exact enough for the bound in `tests/test_precision.py`.
     return cpu.FORMS if dtype == jnp.float32 else cpu.FORMS._replace(observe=TEXTBOOK.observe)
 
 

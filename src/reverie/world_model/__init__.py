@@ -1,4 +1,7 @@
-"""The world model (section 3). May import: `ops`, `nn`, `distributions`, `spaces`; it does not know the behaviour."""
+"""The world model (docs/algorithm.md, section 3).
+
+May import: `ops`, `nn`, `distributions`, `spaces`, `errors`; it does not know the behavior.
+"""
 
 from reverie.world_model.custom import chosen_decoders, chosen_encoders, register_decoder, register_encoder
 from reverie.world_model.inputs import encode_actions

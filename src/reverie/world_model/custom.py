@@ -18,7 +18,11 @@ from reverie.spaces import Feature
 
 @runtime_checkable
 class KeyEncoder(Protocol):
-    """An Equinox module that embeds one observation; its arrays are trained, saved and loaded with the agent."""
+    """An Equinox module that embeds one observation; its arrays are trained, saved and loaded with the agent.
+
+    Every leaf must be a float array: keep functions and numbers in static fields, which excludes `eqx.nn.MLP`. The
+    arrays arrive in the compute dtype (bfloat16 on a GPU); cast inputs to it.
+    """
 
     size: int  # numbers in the embedding, a static field
 
@@ -28,7 +32,16 @@ class KeyEncoder(Protocol):
 
 @runtime_checkable
 class KeyDecoder(Protocol):
-    """An Equinox module that predicts one observation; its arrays are trained, saved and loaded with the agent."""
+    """An Equinox module that predicts one observation; its leaves are as for `KeyEncoder`.
+
+    What it returns decides the loss, and must match what the environment's feature is:
+
+    | feature | output, from `reverie.distributions` |
+    | --- | --- |
+    | Continuous | `SymlogVector(value, axes)`: the value in symlog space, with the feature's shape of so many axes |
+    | Image | `ImageMean(value)`: pixels from 0 to 1, (*batch, height, width, channels) |
+    | Discrete | `Classes(logits, axes)`: the feature's shape and then one axis of classes |
+    """
 
     def __call__(self, deter: Float[Array, "*batch deter"], stoch: Float[Array, "*batch stoch"]) -> Output:
         """Return a prediction with a loss, such as `SymlogVector`; `stoch` is flattened."""
@@ -36,7 +49,7 @@ class KeyDecoder(Protocol):
 
 @runtime_checkable
 class EncoderFactory(Protocol):
-    """Makes an encoder for a feature; `units` and `depth` are the configured widths."""
+    """Makes an encoder for a feature, of a kind of its choice; `units` and `depth` are the configured widths."""
 
     def __call__(self, feature: Any, *, units: int, depth: int, key: PRNGKeyArray) -> KeyEncoder: ...
 

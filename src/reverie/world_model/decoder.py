@@ -50,7 +50,7 @@ class Decoder(eqx.Module):
         self.vectors = VectorDecoder(vectors, deter + stoch, units, key=key_vectors) if vectors else None
         self.images = ImageDecoder(images, deter, stoch, blocks, units, depth, key=key_images) if images else None
 
-    def __call__(self, deter: Float[Array, "*batch deter"], stoch: Float[Array, "*batch classes"]) -> dict[str, Output]:
+    def __call__(self, deter: Float[Array, "*batch deter"], stoch: Float[Array, "*batch stoch"]) -> dict[str, Output]:
         """Return one output per key. `stoch` is flattened: S groups of K classes in one axis."""
         outputs: dict[str, Output] = {}
         if self.vectors is not None:
@@ -121,7 +121,7 @@ class ImageDecoder(eqx.Module):
         height, width = canvas_size(shape for _, shape in self.images)
         wide = [depth * c for c in reversed(CHANNELS)]
         self.shape = (height >> HALVINGS, width >> HALVINGS, wide[0])
-        keys = jax.random.split(key, 4 + len(wide) - 1)
+        keys = jax.random.split(key, 4 + len(wide) - 1)  # in this order, which decides the initial weights
         self.from_deter = BlockLinear(deter, prod(self.shape), blocks, key=keys[0])
         self.stoch_trunk = TrunkLayer(stoch, 2 * units, key=keys[1])
         self.from_stoch = Linear(2 * units, prod(self.shape), key=keys[2])
@@ -130,13 +130,13 @@ class ImageDecoder(eqx.Module):
         self.norms = tuple(RMSNorm(c) for c in wide[1:])
         self.output = UpsampleConv(wide[-1], sum(shape[2] for _, shape in self.images), key=keys[3])
 
-    def __call__(self, deter: Float[Array, "*batch deter"], stoch: Float[Array, "*batch classes"]) -> dict[str, Output]:
+    def __call__(self, deter: Float[Array, "*batch deter"], stoch: Float[Array, "*batch stoch"]) -> dict[str, Output]:
         batch, (h, w, c) = deter.shape[:-1], self.shape
         blocks = self.from_deter.weight.shape[0]
-        x0 = self.from_deter(deter).reshape((-1, blocks, h, w, c // blocks))
-        x0 = jnp.moveaxis(x0, 1, 3).reshape((-1, h, w, c))
-        x1 = self.from_stoch(self.stoch_trunk(stoch)).reshape((-1, h, w, c))
-        x = map_frames(self._stages, jax.nn.silu(self.norm(x0 + x1)))
+        from_deter = self.from_deter(deter).reshape((-1, blocks, h, w, c // blocks))
+        from_deter = jnp.moveaxis(from_deter, 1, 3).reshape((-1, h, w, c))  # a block's channels next to each other
+        from_stoch = self.from_stoch(self.stoch_trunk(stoch)).reshape((-1, h, w, c))
+        x = map_frames(self._stages, jax.nn.silu(self.norm(from_deter + from_stoch)))
         x = x.reshape((*batch, *x.shape[1:]))
         outputs: dict[str, Output] = {}
         start = 0

@@ -121,11 +121,11 @@ class WorldModel(eqx.Module):
         return self.decoder(latent.deter, latent.flat_stoch)
 
     def reward(self, latent: Latent) -> TwoHot:
-        """Return the reward received on arriving in this state."""
+        """Return the distribution of the reward received on arriving in this state; `.prediction()` is its mean."""
         return self.reward_head(latent.features)
 
     def cont(self, latent: Latent) -> Bernoulli:
-        """Return the probability that the episode continues after this state, times the discount."""
+        """Return the distribution of continuing after this state, discount included; `.prediction()` is its mean."""
         return self.continue_head(latent.features)
 
     def loss(
@@ -142,7 +142,16 @@ class WorldModel(eqx.Module):
         key: PRNGKeyArray | None,
         observe: Observe = RSSM.observe,
     ) -> WorldModelOutput:
-        """Compute all loss terms per element (the table in section 3). `observe` does what `RSSM.observe` does."""
+        """Compute the loss terms, each (B, T), before their scales (section 3):
+
+            observation/KEY  the reconstruction of an observation
+            rew   two-hot cross-entropy of the reward
+            con   binary cross-entropy of (1 - is_terminal) · discount
+            dyn   max(free_nats, KL(sg(posterior) ‖ prior))
+            rep   max(free_nats, KL(posterior ‖ sg(prior)))
+
+        `observe` is `RSSM.observe` or a function that computes the same.
+        """
         embedding = self.encoder(observation)
         action = self.encode_actions(previous_action)
         states, logits = observe(self.rssm, latent, embedding, action, is_first, key)
@@ -158,7 +167,7 @@ class WorldModel(eqx.Module):
 
 
 def clipped_divergence(first: Categorical, second: Categorical, free_nats: float) -> Float[Array, "*batch"]:
-    """Return max(free_nats, KL(first ‖ second)), summed over groups; below the free nats there is no gradient."""
+    """Return max(free_nats, Σ_groups KL(first ‖ second)); below the free nats there is no gradient."""
     return jnp.maximum(free_nats, first.divergence(second).sum(-1))
 
 

@@ -1,7 +1,6 @@
 """The recurrent state-space model (section 3): a deterministic memory and a categorical guess of what is seen."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -19,7 +18,7 @@ class Latent(NamedTuple):
     stoch: Float[Array, "*batch groups classes"]
 
     @property
-    def flat_stoch(self) -> Float[Array, "*batch features"]:
+    def flat_stoch(self) -> Float[Array, "*batch stoch"]:
         """`stoch` with its groups and classes in one axis, (..., S · K)."""
         return self.stoch.reshape((*self.stoch.shape[:-2], -1))
 
@@ -32,7 +31,7 @@ class Latent(NamedTuple):
 class RSSM(eqx.Module):
     """The sequence model, the prior and the posterior.
 
-    h  = sequence(latent, action)      the new deter, from the previous state and action
+    h  = next_deter(latent, action)    one step of the paper's sequence model
     ẑ ~ prior(h)                       what the model expects to see
     z ~ posterior(h, embedding)        what it believes after seeing the embedded observation
     """
@@ -47,6 +46,7 @@ class RSSM(eqx.Module):
     prior_out: Linear
     posterior_trunk: TrunkLayer
     posterior_out: Linear
+    deter: int = eqx.field(static=True)
     groups: int = eqx.field(static=True)
     classes: int = eqx.field(static=True)
     unimix: float = eqx.field(static=True)
@@ -66,7 +66,7 @@ class RSSM(eqx.Module):
     ):
         keys = jax.random.split(key, 9)
         stoch = groups * classes
-        self.groups, self.classes, self.unimix = groups, classes, unimix
+        self.deter, self.groups, self.classes, self.unimix = deter, groups, classes, unimix
         self.deter_in = TrunkLayer(deter, hidden, key=keys[0])
         self.stoch_in = TrunkLayer(stoch, hidden, key=keys[1])
         self.action_in = TrunkLayer(actions, hidden, key=keys[2])
@@ -80,8 +80,7 @@ class RSSM(eqx.Module):
 
     def initial(self, batch: tuple[int, ...]) -> Latent:
         """Return zeros of shape (*batch, …), the state before anything was seen."""
-        deter = self.hidden_norm.scale.shape[0]
-        return Latent(jnp.zeros((*batch, deter)), jnp.zeros((*batch, self.groups, self.classes)))
+        return Latent(jnp.zeros((*batch, self.deter)), jnp.zeros((*batch, self.groups, self.classes)))
 
     def prior(self, deter: Float[Array, "*batch deter"]) -> Categorical:
         """Return what the model expects to see, from its memory alone."""
@@ -91,15 +90,15 @@ class RSSM(eqx.Module):
         self, deter: Float[Array, "*batch deter"], embedding: Float[Array, "*batch embedding"]
     ) -> Categorical:
         """Return what the model believes after seeing the embedded observation."""
-        return self._posterior(deter, self._embedding_share(embedding))
+        return self._posterior(deter, self._embedding_part(embedding))
 
-    def sequence(self, latent: Latent, action: Float[Array, "*batch actions"]) -> Float[Array, "*batch deter"]:
+    def next_deter(self, latent: Latent, action: Float[Array, "*batch actions"]) -> Float[Array, "*batch deter"]:
         """Return the next deter, from the previous state and the action taken in it."""
         return self._sequence(latent, self.action_in(action))
 
     def imagine(self, latent: Latent, action: Float[Array, "*batch actions"], key: Key) -> Latent:
         """Take a step without an observation: the next state, with stoch drawn from the prior."""
-        deter = self.sequence(latent, action)
+        deter = self.next_deter(latent, action)
         prior = self.prior(deter)
         return Latent(deter, prior.straight_through(prior.sample(key)).astype(deter.dtype))
 
@@ -119,11 +118,11 @@ class RSSM(eqx.Module):
         """
         keep = ~is_first
         actions = self.action_in(action * keep[..., None])
-        shares = self._embedding_share(embedding)
-        # Random numbers for all steps at once: inside the recurrence, every key would be a small loop.
+        shares = self._embedding_part(embedding)
+        # Random numbers (T, B, S) for all steps at once: inside the recurrence, every key would be a small loop.
         noise = None if key is None else jax.random.uniform(key, (*is_first.shape[::-1], self.groups))
 
-        def step(latent: Latent, inputs: tuple[Array | None, ...]) -> tuple[Latent, tuple[Latent, Array]]:
+        def step(latent: Latent, inputs: tuple[Any, ...]) -> tuple[Latent, tuple[Latent, Array]]:
             action, share, keep, uniform = inputs
             # An episode that begins here forgets what came before.
             latent = Latent(latent.deter * keep[:, None], latent.stoch * keep[:, None, None])
@@ -143,20 +142,20 @@ class RSSM(eqx.Module):
         inputs = [self.deter_in(latent.deter), self.stoch_in(latent.flat_stoch), action_features]
         hidden = self.hidden(latent.deter, shared=jnp.concatenate(inputs, axis=-1))
         gates = self.gates(jax.nn.silu(self.hidden_norm(hidden)))
-        gates = gates.reshape((*gates.shape[:-1], self.gates.weight.shape[0], 3, -1))
-        reset, candidate, update = (gates[..., i, :] for i in range(3))
+        gates = gates.reshape((*gates.shape[:-1], self.gates.weight.shape[0], 3, -1))  # (…, G, 3, D/G)
+        reset, candidate, update = (gates[..., i, :] for i in range(3))  # each (…, G, D/G)
         candidate = jnp.tanh(jax.nn.sigmoid(reset) * candidate)
-        update = jax.nn.sigmoid(update - 1)
+        update = jax.nn.sigmoid(update - 1)  # the bias of -1 keeps most of the old state at first
         deter = latent.deter.astype(gates.dtype)
         return (update * candidate + (1 - update) * deter.reshape(update.shape)).reshape(deter.shape)
 
-    def _embedding_share(self, embedding: Float[Array, "*batch embedding"]) -> Array:
+    def _embedding_part(self, embedding: Float[Array, "*batch embedding"]) -> Array:
         """Return the part of the posterior's first layer that depends on the observation alone."""
-        return self.posterior_trunk.linear.share(embedding, start=self.hidden_norm.scale.shape[0])
+        return self.posterior_trunk.linear.partial(embedding, start=self.deter)
 
-    def _posterior(self, deter: Array, embedding_share: Array) -> Categorical:
+    def _posterior(self, deter: Array, embedding_part: Array) -> Categorical:
         linear = self.posterior_trunk.linear
-        pre = embedding_share + linear.share(deter, start=0)
+        pre = embedding_part + linear.partial(deter, start=0)
         pre = pre + linear.bias.reshape((1,) * (pre.ndim - 1) + (-1,))
         return self.categorical(self.posterior_out(self.posterior_trunk.finish(pre)))
 
@@ -165,5 +164,17 @@ class RSSM(eqx.Module):
         return Categorical(logits.reshape((*logits.shape[:-1], self.groups, self.classes)), self.unimix)
 
 
-# What `RSSM.observe` takes and returns: a platform may compute it in another form.
-Observe = Callable[[RSSM, Latent, Array, Array, Array, PRNGKeyArray | None], tuple[Latent, Array]]
+@runtime_checkable
+class Observe(Protocol):
+    """The signature of `RSSM.observe`, of which `reverie.tuned` has faster versions."""
+
+    def __call__(
+        self,
+        rssm: RSSM,
+        latent: Latent,
+        embedding: Float[Array, "b t embedding"],
+        action: Float[Array, "b t actions"],
+        is_first: Bool[Array, "b t"],
+        key: PRNGKeyArray | None,
+        /,
+    ) -> tuple[Latent, Float[Array, "b t groups classes"]]: ...

@@ -1,4 +1,4 @@
-// The page: which view is open, in which colours.
+// The page: which view is open, in which colors.
 
 import { Curves } from "./curves.js";
 import { $ } from "./dom.js";
@@ -22,15 +22,15 @@ function route() {
   if (name !== "dream") dream.pause();
 }
 
-const THEMES = { "": ["◐", "as the system has them"], light: ["☀", "light"], dark: ["☾", "dark"] };
+const THEMES = { "": ["◐", "like the system"], light: ["☀", "light"], dark: ["☾", "dark"] };
 
 function paintTheme(theme) {
   const [sign, words] = THEMES[theme];
   if (theme) document.documentElement.dataset.theme = theme;
   else delete document.documentElement.dataset.theme;
   $("theme").textContent = sign;
-  $("theme").setAttribute("aria-label", `Colours: ${words}`);
-  $("theme").title = `Colours: ${words}`;
+  $("theme").setAttribute("aria-label", `Colors: ${words}`);
+  $("theme").title = `Colors: ${words}`;
 }
 
 let theme = localStorage.getItem("theme") ?? "";
@@ -41,6 +41,7 @@ $("theme").addEventListener("click", () => {
   theme = names[(names.indexOf(theme) + 1) % names.length];
   localStorage.setItem("theme", theme);
   paintTheme(theme);
+  document.dispatchEvent(new Event("themechange"));
 });
 addEventListener("hashchange", route);
 route();

@@ -1,10 +1,10 @@
-// How a dream is steered: a button per class of a discrete action, a slider per number of a continuous one. Both show
-// what the policy would do.
+// The controls of a dream: a button per class of a discrete action, a slider per number of a continuous one. Both
+// show what the policy would do.
 
 import { el, short, styled, svg } from "./dom.js";
 
 export class Controls {
-  /** `features`: the actions as the run has them; `act` is called where one press says all that there is to say. */
+  /** `features`: the run's actions; `act` is called when a single press completes an action. */
   constructor(place, features, act) {
     this.features = features;
     this.held = {};
@@ -54,19 +54,19 @@ export class Controls {
     const value = el("b"), path = svg("path", {});
     const density = svg("svg", { class: "density", viewBox: "0 0 100 26", preserveAspectRatio: "none", "aria-hidden": "true" }, path);
     const input = el("input", { type: "range", min: -1, max: 1, step: 0.01, value: 0, "aria-label": `${name} ${entry}` });
-    const told = () => {
+    const update = () => {
       value.textContent = inUnits(Number(input.value));
       input.setAttribute("aria-valuetext", value.textContent);
     };
-    input.addEventListener("input", () => { this.set(name, entry, Number(input.value)); told(); });
-    told();
-    this.parts.push({ name, entry, input, path, told });
+    input.addEventListener("input", () => { this.set(name, entry, Number(input.value)); update(); });
+    update();
+    this.parts.push({ name, entry, input, path, update });
     const label = count(feature) > 1 ? `${name} ${entry}` : name;
     return el("div", { class: "slider" }, el("div", { class: "head" }, el("span", {}, label), value), density, input,
       el("div", { class: "ends" }, el("span", {}, short(low)), el("span", {}, short(high))));
   }
 
-  /** The keyboard's digits, where they say all. */
+  /** Digit keys, where one press completes an action. */
   press(digit) {
     const [part] = this.parts;
     if (!this.single || digit < 1 || digit > part.classes) return false;
@@ -74,7 +74,7 @@ export class Controls {
     return true;
   }
 
-  /** What a state's policy would do, and what was really done in it. */
+  /** What the policy would do in a state, and what was done in the recording. */
   show(state) {
     for (const part of this.parts) {
       const policy = state.policy[part.name];
@@ -92,7 +92,7 @@ export class Controls {
       share.textContent = `${Math.round(100 * probability)}%`;
       styled(button, { "--share": probability });
       button.classList.toggle("really", really === value);
-      button.title = really === value ? "what was really done here" : "";
+      button.title = really === value ? "the recorded action" : "";
     });
   }
 
@@ -106,14 +106,14 @@ export class Controls {
     }
   }
 
-  /** Take over an action, so that a person can go on from it. */
+  /** Take over an action, so that a person can continue from it. */
   hold(action) {
-    for (const { name, entry, input, told } of this.parts) {
+    for (const { name, entry, input, update } of this.parts) {
       const value = [action[name]].flat(Infinity)[entry];
       this.set(name, entry, input ? Math.min(1, Math.max(-1, value)) : value);
       if (input) {
         input.value = value;
-        told();
+        update();
       }
     }
     this.mark();

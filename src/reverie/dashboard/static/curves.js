@@ -1,204 +1,153 @@
-// The runs in the folder, what they have measured, and their films. Asks for what is new every few seconds.
+// The charts and films of the shown runs. Polls the dashboard for new metrics every few seconds.
 
-import { Chart, Points } from "./chart.js";
-import { $, complain, el, json, short, speak, styled } from "./dom.js";
+import { Chart } from "./chart.js";
+import { colorOf, Numbers } from "./colors.js";
+import { $, complain, el, json, styled } from "./dom.js";
+import { byName, groupOf, GROUPS, inUnit, isCounted, isPerEnvironment, isShown, titleOf } from "./metrics.js";
+import { interpolated, lineOf, lineOfGroup, Points } from "./points.js";
+import { RunList } from "./runs.js";
 
-const EVERY = 2000; // milliseconds between questions
-const TICKED = 4; // runs that are shown from the beginning
-
-// In the order in which a person asks; a metric is in the first group whose pattern it matches.
-const GROUPS = [
-  ["Return", /^episode\/return$/],
-  ["Episodes", /^(episode\/|episodes$)/],
-  ["Losses", /^(loss\/|opt\/loss)/],
-  ["Imagination", /^(ret|val|adv|rew|con|weight|tar|slowval)/],
-  ["Policy", /^(ent|rand)\//],
-  ["World model", /^(dyn_ent|rep_ent)/],
-  ["Speed", /^rate\//],
-  ["Replay", /^replay\//],
-  ["Optimiser", /^(opt\/|updates)/],
-  ["More", /(?!^time\/|^step$)/],
-];
-const TITLES = {
-  "episode/return": "Return of training episodes", "episode/length": "Length of episodes", episodes: "Episodes ended", updates: "Updates",
-  "opt/loss": "All losses, weighted", "rate/env_steps": "Environment steps per second", "rate/updates": "Updates per second",
-  "replay/records": "Records in replay", "replay/bytes": "Bytes of replay", dyn_ent: "Entropy of the prior", rep_ent: "Entropy of the posterior",
-  "opt/grad_norm": "Norm of the gradient", "opt/skipped": "Skipped updates", "env/restarts": "Environments made anew",
-};
-const LOSSES = {
-  con: "Loss: goes on", dyn: "Loss: dynamics", rep: "Loss: representation", rew: "Loss: reward", policy: "Loss: policy", value: "Loss: value",
-  repval: "Loss: value on replay",
-};
-const IMAGINED = { ret: "imagined return", val: "value", adv: "advantage", rew: "imagined reward", con: "imagined: goes on", weight: "weight", tar: "value target", slowval: "value of the slow critic" };
-const ONLY_WHEN_NOT_ZERO = ["env/restarts", "opt/skipped"];
-const COUNTED = /^(episodes$|updates$|replay\/)/; // what only grows isn't smoothed
-const PARTS = { env: "environments", act: "acting", data: "data", learn: "learning", log: "logging", eval: "evaluating" };
+const EVERY = 2000; // milliseconds between polls
+const AT_ONCE = 60; // runs in a request
+const ADDRESS = 6000; // characters of a request
+const SETTLED = 10; // seconds without a change after which a run is not read again
+const SHARES = 12; // runs whose shares of time are shown
+const FILMS = 6; // runs whose films are shown
+const PARTS = { env: "environments", act: "acting", data: "data", learn: "learning", log: "logging", eval: "evaluation" };
+const AXES = { steps: "environment steps", updates: "updates", hours: "hours" };
 
 export class Curves {
   constructor() {
-    this.runs = new Map(); // id → what is known of it
-    this.charts = new Map();
     this.listeners = [];
-    $("smoothing").addEventListener("input", (event) => {
-      event.target.setAttribute("aria-valuetext", `${Math.round(100 * event.target.value)}%`);
-      this.draw();
-    });
-    document.addEventListener("visibilitychange", () => document.hidden || this.ask());
-    this.ask();
+    this.numbers = new Numbers();
+    this.charts = new Map();
+    this.list = new RunList(() => { this.draw(); this.poll(); });
+    for (const id of ["smoothing", "middle", "axis", "log"]) $(id).addEventListener("input", () => this.draw());
+    $("smoothing").addEventListener("input", ({ target }) => target.setAttribute("aria-valuetext", `${Math.round(100 * target.value)}%`));
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
+    document.addEventListener("themechange", () => this.draw());
+    document.addEventListener("visibilitychange", () => document.hidden || this.poll());
+    this.sections = new Map(GROUPS.map((group) => [group.title, this.section(group)]));
+    this.poll();
   }
 
-  /** Called with the list whenever it was asked for. */
+  /** Call a listener with the list of runs after each poll. */
   onRuns(listener) {
     this.listeners.push(listener);
   }
 
-  async ask() {
+  async poll() {
     clearTimeout(this.timer);
     const turn = (this.turn = {});
     try {
-      await this.listRuns();
-      const read = [...this.runs.values()].filter((run) => run.ticked);
-      // A run is read once at a time: two readings from one cursor would double its points.
-      await Promise.all(read.map((run) => (run.reading ??= this.read(run).finally(() => (run.reading = null)))));
+      const { folder, runs } = await json("/api/runs");
+      $("folder").textContent = $("folder").title = folder;
+      this.list.update(folder, runs);
+      this.listeners.forEach((listener) => listener(runs.map((run) => this.list.runs.get(run.id))));
+      await this.read();
       complain("");
     } catch (error) {
       complain(error.message);
     }
-    if (this.turn !== turn) return; // another question was asked meanwhile
+    if (this.turn !== turn) return; // another poll has begun
     this.draw();
-    if (!document.hidden) this.timer = setTimeout(() => this.ask(), EVERY);
+    if (!document.hidden) this.timer = setTimeout(() => this.poll(), EVERY);
   }
 
-  async listRuns() {
-    const { folder, runs } = await json("/api/runs");
-    $("folder").textContent = folder;
-    $("folder").title = folder;
-    const first = !this.runs.size, ids = new Set(runs.map((run) => run.id));
-    for (const id of this.runs.keys()) if (!ids.has(id)) this.runs.delete(id);
-    runs.forEach((found, index) => {
-      let run = this.runs.get(found.id);
-      if (!run) {
-        const ticked = first ? index < TICKED : found.live;
-        run = { ticked, color: this.freeColor(), metrics: new Map(), cursor: "" };
-        this.runs.set(found.id, run);
-      }
-      Object.assign(run, found);
-      run.name = found.id === "." ? folder.split("/").pop() : found.id;
+  /** Read new metrics of the shown runs. One reading at a time: two would double points. */
+  async read() {
+    this.reading = (this.reading ?? Promise.resolve()).catch(() => {}).then(async () => {
+      const due = this.list.ticked.filter((run) => run.changed > run.read - SETTLED);
+      for (const batch of batches(due)) await this.readBatch(batch);
     });
-    $("no-runs").hidden = runs.length > 0;
-    this.listeners.forEach((listener) => listener(runs.map((run) => this.runs.get(run.id))));
+    return this.reading;
   }
 
-  freeColor() {
-    const used = [...this.runs.values()].map((run) => run.color);
-    const colors = [...Array(8).keys()].map((i) => `var(--s${i})`);
-    const count = (color) => used.filter((other) => other === color).length;
-    return colors.reduce((best, color) => (count(color) < count(best) ? color : best));
-  }
-
-  async read(run) {
-    for (;;) {
-      const query = new URLSearchParams({ run: run.id, cursor: run.cursor });
-      const tail = await json(`/api/metrics?${query}`);
-      if (tail.anew) run.metrics = new Map();
-      run.cursor = tail.cursor;
-      for (const line of tail.lines.split("\n")) this.add(run, line);
-      if (!tail.more) break;
+  async readBatch(runs) {
+    for (let left = runs; left.length; ) {
+      const query = new URLSearchParams(left.flatMap((run) => [["run", run.id], ["cursor", run.cursor]]));
+      const answers = (await json(`/api/metrics?${query}`)).runs;
+      left = left.filter((run, i) => {
+        const tail = answers[i];
+        if (tail.problem) return void complain(`${run.name}: ${tail.problem}`);
+        if (tail.replaced) forget(run);
+        run.cursor = tail.cursor;
+        for (const line of tail.lines.split("\n")) add(run, line);
+        if (!tail.more) for (const points of run.metrics.values()) points.flush();
+        if (!tail.more) run.read = run.changed;
+        if (!tail.more && Date.now() / 1000 - run.changed > SETTLED) run.read = run.changed + 2 * SETTLED;
+        return tail.more;
+      });
     }
-    for (const points of run.metrics.values()) points.flush();
-  }
-
-  add(run, line) {
-    let row;
-    try {
-      row = JSON.parse(line);
-    } catch {
-      return; // no row of metrics
-    }
-    if (row === null || typeof row !== "object" || typeof row.step !== "number") return;
-    for (const [name, value] of Object.entries(row)) {
-      if (name === "step" || typeof value !== "number") continue;
-      if (!run.metrics.has(name)) run.metrics.set(name, new Points());
-      run.metrics.get(name).push(row.step, value);
-    }
-    run.step = row.step;
   }
 
   draw() {
-    const shown = [...this.runs.values()].filter((run) => run.ticked && this.runs.has(run.id));
-    this.drawList();
-    $("no-curves").hidden = shown.length > 0 || !this.runs.size;
-    this.drawCharts(shown);
-    this.drawShares(shown);
-    this.drawFilms(shown);
-  }
-
-  drawList() {
-    const list = $("runs");
-    for (const item of [...list.children]) if (!this.runs.has(item.dataset.id)) item.remove();
-    for (const run of this.runs.values()) {
-      run.item ??= this.item(run);
-      const { about, progress, item } = run;
-      const returns = run.metrics.get("episode/return"), recent = returns?.y.slice(-20);
-      const step = run.step === undefined ? "" : `${run.step.toLocaleString("en")}${run.steps ? ` of ${run.steps.toLocaleString("en")}` : ""} steps`;
-      const mean = recent?.length ? `return ${short(recent.reduce((a, b) => a + b) / recent.length)}` : "";
-      about.replaceChildren(...[run.live ? el("span", { class: "live" }, "live") : null, [run.env, step, mean].filter(Boolean).join(" · ")].filter(Boolean).flatMap((x, i) => (i ? [" · ", x] : [x])));
-      progress.hidden = !run.steps || run.step === undefined;
-      progress.max = run.steps || 1;
-      progress.value = Math.min(run.step ?? 0, run.steps || 1);
-      if (item.parentNode !== list) list.append(item);
+    const shown = this.list.ticked.filter((run) => run.metrics.size);
+    const groups = this.list.groups(shown);
+    const series = groups.flatMap((group) => ($("middle").value === "runs" || group.runs.length === 1 ? group.runs.map((run) => ({ key: run.id, name: run.name, runs: [run] })) : [{ ...group, name: `${group.name} (${group.runs.length} runs)` }]));
+    const numbers = this.numbers.assign(series.map((one) => one.key));
+    for (const one of series) {
+      one.color = colorOf(numbers.get(one.key));
+      for (const run of one.runs) run.color = one.color;
     }
+    this.list.render();
+    $("no-curves").hidden = shown.length > 0 || !this.list.runs.size;
+    $("band-note").hidden = !series.some((one) => one.runs.length > 1);
+    this.drawCharts(shown, series);
+    this.drawShares(shown.slice(0, SHARES));
+    this.drawFilms(shown.filter((run) => run.films.length).slice(0, FILMS));
   }
 
-  item(run) {
-    const box = el("input", { type: "checkbox", "aria-label": run.name, onchange: () => { run.ticked = box.checked; this.ask(); speak(`${run.name} ${box.checked ? "shown" : "hidden"}`); } });
-    box.checked = run.ticked;
-    run.about = el("span", { class: "about" });
-    run.progress = el("progress", { "aria-label": "steps taken" });
-    const play = el("a", { class: "go", href: `#dream=${encodeURIComponent(run.id)}` }, "Play its dreams");
-    const item = el("li", { class: "run", title: run.size }, el("label", {}, box, el("span", { class: "name" }, run.name), run.about), run.progress, play);
-    item.dataset.id = run.id;
-    return styled(item, { "--color": run.color });
-  }
-
-  drawCharts(shown) {
-    const weight = Number($("smoothing").value);
-    const names = [...new Set(shown.flatMap((run) => [...run.metrics.keys()]))].filter((name) => !name.startsWith("time/")).sort();
-    for (const name of names) if (!this.charts.has(name)) this.addChart(name);
-    for (const [name, { chart }] of this.charts) {
-      chart.show(shown.map((run) => ({ name: run.name, color: run.color, points: pointsOf(run, name) })), COUNTED.test(name) ? 0 : weight);
+  /** One chart for each metric, or for each metric and environment; only in groups that are open. */
+  drawCharts(shown, series) {
+    const envs = [...new Set(shown.map((run) => run.env))].sort(byName);
+    const names = [...new Set(shown.flatMap((run) => [...run.metrics.keys()]))].filter((name) => !name.startsWith("time/")).sort(byName);
+    const wanted = new Map(), present = new Set();
+    for (const name of names) {
+      const group = groupOf(name);
+      for (const env of isPerEnvironment(name) && envs.length > 1 ? envs : [undefined]) {
+        const measured = (run) => (env === undefined || run.env === env) && run.metrics.has(name) && isShown(name, run.metrics.get(name));
+        const lines = series.map((one) => ({ ...one, runs: one.runs.filter(measured) })).filter((one) => one.runs.length);
+        if (!lines.length) continue;
+        present.add(group);
+        if (this.sections.get(group).open) wanted.set(JSON.stringify([name, env]), { name, group, lines, title: env === undefined ? titleOf(name) : `${titleOf(name)} · ${env ?? "unknown environment"}` });
+      }
     }
-    for (const group of $("groups").children) group.hidden = ![...group.querySelectorAll(".card")].some((card) => !card.hidden);
+    for (const [key, chart] of this.charts) if (!wanted.has(key)) this.charts.delete(key), chart.remove();
+    for (const [key, one] of wanted) this.drawChart(key, one);
+    for (const { title } of GROUPS) this.sections.get(title).hidden = !present.has(title);
   }
 
-  addChart(name) {
-    const title = GROUPS.find(([, pattern]) => pattern.test(name))[0];
-    const chart = new Chart(titled(name), { wide: title === "Return", note: name });
-    this.charts.set(name, { chart });
-    this.group(title).append(chart.root);
+  drawChart(key, { name, group, lines, title }) {
+    let chart = this.charts.get(key);
+    if (!chart) {
+      chart = new Chart(title, { wide: group === "Return", note: name });
+      this.charts.set(key, chart);
+    }
+    const place = this.sections.get(group).lastElementChild;
+    if (chart.root.parentNode !== place) place.append(chart.root);
+    const weight = isCounted(name) ? 0 : Number($("smoothing").value), by = $("axis").value, middle = $("middle").value;
+    const make = (count) => lines.map((one) => ({ name: one.name, color: one.color, ...lineIn(name, one.runs, by, middle, weight, count) })).filter((line) => line.x?.length);
+    chart.show(make, { axis: AXES[by], log: $("log").checked, title });
   }
 
-  group(title) {
-    const place = $("groups"), order = GROUPS.map(([name]) => name);
-    const found = [...place.children].find((section) => section.dataset.title === title);
-    if (found) return found.lastElementChild;
-    const charts = el("div", { class: "charts" });
-    const section = el("section", { class: "group", "aria-label": title }, el("h2", {}, title), charts);
+  section({ title, open }) {
+    const section = el("details", { class: "group", open, "aria-label": title, ontoggle: () => this.draw() }, el("summary", {}, el("h2", {}, title)), el("div", { class: "charts" }));
+    section.hidden = true;
     section.dataset.title = title;
-    const after = [...place.children].find((other) => order.indexOf(other.dataset.title) > order.indexOf(title));
-    place.insertBefore(section, after ?? null);
-    return charts;
+    $("groups").append(section);
+    return section;
   }
 
   drawShares(shown) {
-    const told = shown.filter((run) => run.metrics.has("time/learn"));
-    $("shares-group").hidden = !told.length;
-    $("shares").replaceChildren(...told.map((run) => this.shares(run)));
+    const measured = shown.filter((run) => run.metrics.has("time/learn"));
+    $("shares-group").hidden = !measured.length;
+    if ($("shares-group").open) $("shares").replaceChildren(...measured.map((run) => this.shares(run)));
   }
 
   shares(run) {
     const parts = Object.entries(PARTS).map(([part, words], i) => [words, run.metrics.get(`time/${part}`)?.last ?? 0, `var(--s${i})`]);
-    parts.push(["the rest", Math.max(0, 1 - parts.reduce((sum, part) => sum + part[1], 0)), "var(--s7)"]);
+    parts.push(["other", Math.max(0, 1 - parts.reduce((sum, part) => sum + part[1], 0)), "var(--s7)"]);
     const percent = (share) => `${Math.round(100 * share)}%`;
     return el("article", { class: "card share" },
       el("h3", {}, run.name),
@@ -206,8 +155,7 @@ export class Curves {
       el("ul", {}, ...parts.map(([words, share, color]) => styled(el("li", {}, `${words} ${percent(share)}`), { "--color": color }))));
   }
 
-  drawFilms(shown) {
-    const filmed = shown.filter((run) => run.films.length);
+  drawFilms(filmed) {
     $("films-group").hidden = !filmed.length;
     const key = JSON.stringify(filmed.map((run) => [run.id, run.films]));
     if (key === this.filmed) return; // a film that plays isn't disturbed
@@ -219,7 +167,7 @@ export class Curves {
     const place = el("div"), calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
     const show = (name) => {
       const source = `/film?${new URLSearchParams({ run: run.id, name })}`;
-      const label = `Dream of ${run.name}: ${name}`;
+      const label = `Prediction of ${run.name}: ${name}`;
       const video = () => {
         const node = el("video", { src: source, controls: true, loop: true, playsinline: true, autoplay: !calm, "aria-label": label });
         node.muted = true;
@@ -234,16 +182,62 @@ export class Curves {
   }
 }
 
-function titled(name) {
-  if (name in TITLES) return TITLES[name];
-  const [room, rest] = name.split(/\/(.*)/);
-  if (room === "loss") return LOSSES[rest] ?? `Loss: ${rest}`;
-  if (room === "ent" || room === "rand") return `${room === "ent" ? "Entropy" : "Randomness"} of ${rest}`;
-  return IMAGINED[name] ? IMAGINED[name][0].toUpperCase() + IMAGINED[name].slice(1) : name;
+/** Runs in batches whose addresses are not too long. */
+function* batches(runs) {
+  let batch = [], length = 0;
+  for (const run of runs) {
+    const more = 3 * run.id.length + 60;
+    if (batch.length === AT_ONCE || (batch.length && length + more > ADDRESS)) {
+      yield batch;
+      [batch, length] = [[], 0];
+    }
+    batch.push(run);
+    length += more;
+  }
+  if (batch.length) yield batch;
 }
 
-/** A metric that says that nothing went wrong needs no chart. */
-function pointsOf(run, name) {
-  const points = run.metrics.get(name);
-  return points && ONLY_WHEN_NOT_ZERO.includes(name) && points.y.every((y) => y === 0) ? undefined : points;
+function forget(run) {
+  run.metrics = new Map();
+  run.hours = run.clock = undefined;
+}
+
+/** Add a row of metrics to a run. */
+function add(run, line) {
+  if (!line) return;
+  let row;
+  try {
+    row = JSON.parse(line);
+  } catch {
+    return; // not a row of metrics
+  }
+  if (row === null || typeof row !== "object" || typeof row.step !== "number") return;
+  for (const name in row) {
+    const value = row[name];
+    if (name === "step" || name === "time" || typeof value !== "number" || !(Math.abs(value) <= 1e300)) continue;
+    let points = run.metrics.get(name);
+    if (!points) run.metrics.set(name, (points = new Points()));
+    points.push(row.step, inUnit(name, value));
+  }
+  if (row["rate/env_steps"] > 0) tellTime(run, row.step, row["rate/env_steps"]);
+}
+
+/** Hours of training at a step: what an interval took is its steps divided by their rate. */
+function tellTime(run, step, rate) {
+  run.hours ??= { x: [0], y: [0] };
+  const { x, y } = run.hours;
+  x.push(step);
+  y.push(y.at(-1) + Math.max(0, step - x.at(-2)) / rate / 3600);
+}
+
+/** What maps a run's steps to the axis; null where the run has not measured it. */
+function axisOf(run, by) {
+  if (by === "steps") return (x) => x;
+  return (x) => interpolated(x, by === "hours" ? run.hours : run.metrics.get("updates"));
+}
+
+function lineIn(name, runs, by, middle, weight, count) {
+  if (runs.length === 1) return lineOf(runs[0].metrics.get(name), axisOf(runs[0], by), count, weight);
+  const members = runs.map((run) => ({ x: axisOf(run, by)(run.metrics.get(name).x), y: run.metrics.get(name).y })).filter(({ x }) => x?.length);
+  return members.length ? lineOfGroup(members, middle, weight) : null;
 }

@@ -25,16 +25,17 @@ function filled(node, attributes, children) {
   return node;
 }
 
-/** Set a colour or another custom property, which the page's policy forbids in markup. */
+/** Set style properties, which the page's security policy forbids in markup. */
 export function styled(node, properties) {
   for (const [name, value] of Object.entries(properties)) node.style.setProperty(name, value);
   return node;
 }
 
-/** A number as a person reads it. */
+/** A number in a few digits. */
 export function short(x) {
   if (x === null || x === undefined || !Number.isFinite(x)) return "–";
   const size = Math.abs(x);
+  if (size >= 1e15) return x.toExponential(2);
   if (size >= 1e6) return `${trimmed(x / 1e6, 2)}M`;
   if (size >= 1e4) return `${trimmed(x / 1e3, 1)}k`;
   if (size >= 100) return Math.round(x).toLocaleString("en");
@@ -48,13 +49,30 @@ function trimmed(x, digits) {
   return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
 }
 
-/** JSON of an address on this machine; an Error with a sentence if it can't be had. */
+/** Labels of evenly spaced numbers, with enough digits to differ. */
+export function distinct(values) {
+  if (values.length < 2) return values.map(short);
+  const largest = Math.max(...values.map(Math.abs)), step = Math.abs(values[1] - values[0]);
+  if (largest >= 1e15 || largest < 1e-4) return values.map((v) => (v === 0 ? "0" : v.toExponential(Math.min(15, Math.max(0, Math.ceil(Math.log10(largest / step)))))));
+  const [unit, sign] = largest >= 1e9 ? [1e9, "G"] : largest >= 1e6 ? [1e6, "M"] : largest >= 1e4 ? [1e3, "k"] : [1, ""];
+  const digits = Math.min(20, Math.max(0, -Math.floor(Math.log10(step / unit) + 1e-9)));
+  return values.map((v) => `${(v / unit).toFixed(digits)}${sign}`.replace(/^-?(0(\.0*)?)[A-Za-z]?$/, "0"));
+}
+
+/** Hand a file to the browser to save. */
+export function save(name, blob) {
+  const address = URL.createObjectURL(blob);
+  el("a", { href: address, download: name.replaceAll(/[^\p{L}\p{N}._ -]+/gu, "-") }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 10_000);
+}
+
+/** The JSON at an address of the dashboard; throws an Error with a sentence if there is none. */
 export async function json(path) {
   let answer;
   try {
     answer = await fetch(path);
   } catch {
-    throw new Error("The dashboard does not answer: is its command still running?");
+    throw new Error("The dashboard does not answer. Is its command still running?");
   }
   const text = await answer.text();
   let data = {};
@@ -67,12 +85,12 @@ export async function json(path) {
   return data;
 }
 
-/** Tell those who listen instead of looking. */
+/** Announce a text to screen readers. */
 export function speak(text) {
   $("spoken").textContent = text;
 }
 
-/** Show what went wrong, or nothing. */
+/** Show an error message; an empty text hides it. */
 export function complain(text) {
   const place = $("problem");
   if (place.textContent !== text) place.textContent = text;

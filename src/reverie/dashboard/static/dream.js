@@ -1,22 +1,22 @@
-// Playing a dream: the connection, the states that were reached, and what is shown of them.
+// Playing a dream: the connection, the states reached so far, and how they are shown.
 
 import { Controls } from "./controls.js";
-import { $, el, paint, short, speak, svg } from "./dom.js";
-import { beside, drawTree } from "./tree.js";
+import { $, distinct, el, paint, short, speak, svg } from "./dom.js";
+import { neighbor, drawTree } from "./tree.js";
 
 const WINDOW = 60; // steps that the small curves show
-const MOST_ASKED = 8; // wishes that wait in line
-const MOST = 24; // entries of a vector that have a curve
+const MOST_QUEUED = 8; // requests that wait in line
+const MOST = 24; // entries of observations that have a curve
 
 export class DreamView {
   constructor() {
     this.states = new Map();
     this.playing = false;
-    this.waiting = []; // resolvers of requests that are under way
-    this.line = Promise.resolve(); // what a person asked for is done in order
-    this.asked = 0;
+    this.waiting = []; // resolvers of requests under way
+    this.line = Promise.resolve(); // requests are met in order
+    this.queued = 0;
     $("dream-open").addEventListener("click", () => this.open($("dream-run").value));
-    $("dream-run").addEventListener("change", () => this.open($("dream-run").value));
+    $("dream-run").addEventListener("change", () => this.preview());
     $("play").addEventListener("click", () => (this.playing ? this.pause() : this.start()));
     $("rewind").addEventListener("click", () => this.by(() => this.go(0)));
     $("back").addEventListener("click", () => this.by(() => this.back()));
@@ -30,7 +30,8 @@ export class DreamView {
 
   /** The runs that can be opened. */
   offer(runs) {
-    const key = JSON.stringify(runs.map((run) => [run.id, run.checkpoint !== null]));
+    this.runs = runs;
+    const key = JSON.stringify(runs.map((run) => [run.id, run.checkpoint !== null, run.films[0]]));
     if (key === this.offered) return;
     this.offered = key;
     const chosen = $("dream-run").value;
@@ -42,6 +43,22 @@ export class DreamView {
     const wanted = this.wanted ?? chosen;
     if (runs.some((run) => run.id === wanted)) $("dream-run").value = wanted;
     $("dream-open").disabled = !runs.some((run) => run.checkpoint !== null);
+    this.preview();
+  }
+
+  /** The newest film of the chosen run, while no dream is open. */
+  preview() {
+    const run = this.runs?.find(({ id }) => id === $("dream-run").value), open = !$("player").hidden && this.run?.run === run?.id;
+    const name = open ? undefined : run?.films.find((film) => film.endsWith(".mp4")) ?? run?.films[0];
+    $("preview").hidden = !name;
+    if (!name) return;
+    const source = `/film?${new URLSearchParams({ run: run.id, name })}`;
+    if (source === this.previewed) return;
+    this.previewed = source;
+    const label = `Newest open-loop prediction of ${run.name}`;
+    const film = name.endsWith(".mp4") ? el("video", { src: source, controls: true, loop: true, playsinline: true, "aria-label": label }) : el("img", { src: source, alt: label });
+    film.muted = true;
+    $("preview").replaceChildren(film, el("figcaption", { class: "hint" }, `${label}: what was recorded, what the model predicted without seeing it, and the error.`));
   }
 
   // Talking to the dashboard: one request at a time, answered in order.
@@ -52,7 +69,7 @@ export class DreamView {
     socket.addEventListener("message", (event) => this.waiting.shift()?.resolve(JSON.parse(event.data)));
     socket.addEventListener("close", (event) => {
       if (this.socket !== socket) return;
-      const reason = event.reason || "The connection to the dashboard ended; open the checkpoint again.";
+      const reason = event.reason || "The connection to the dashboard closed; open the checkpoint again.";
       this.waiting.splice(0).forEach(({ reject }) => reject(new Error(reason)));
       this.pause();
       this.status(reason);
@@ -79,11 +96,11 @@ export class DreamView {
     $("dream-status").textContent = text;
   }
 
-  /** Do something that may fail, after what was asked before; what went wrong is said in a sentence. */
+  /** Do something that may fail, after earlier requests; an error shows as a sentence. */
   by(action) {
-    if (this.asked >= MOST_ASKED) return Promise.resolve(false); // keys repeat faster than a slow model dreams
-    this.asked += 1;
-    this.line = this.line.then(() => this.attempt(action)).finally(() => (this.asked -= 1));
+    if (this.queued >= MOST_QUEUED) return Promise.resolve(false); // keys repeat faster than a slow model dreams
+    this.queued += 1;
+    this.line = this.line.then(() => this.attempt(action)).finally(() => (this.queued -= 1));
     return this.line;
   }
 
@@ -98,26 +115,42 @@ export class DreamView {
     }
   }
 
-  // What a person can do.
+  // What people can do.
 
   open(run) {
     this.wanted = run;
     this.pause();
-    if (!run) return this.status("There is no run yet.");
+    if (!run) return this.status("There are no runs yet.");
     if ($("dream-run").value !== run) $("dream-run").value = run;
     return this.by(async () => {
-      this.status("Reading the newest checkpoint and waking the model up; the first time takes a while …");
+      const since = performance.now();
+      const tell = () => this.status(`Reading the newest checkpoint and compiling the model: ${Math.round((performance.now() - since) / 1000)} s. The first time takes up to a minute.`);
+      tell();
+      const telling = setInterval(tell, 1000);
       $("player").hidden = true;
-      await this.connect();
-      this.run = await this.request({ do: "open", run });
+      try {
+        await this.connect();
+        this.run = await this.request({ do: "open", run });
+      } finally {
+        clearInterval(telling);
+      }
       this.controls = new Controls($("controls"), this.run.actions, () => this.act());
       this.drawMoments();
       this.drawStage();
       await this.beginNow(0);
       $("player").hidden = false;
+      this.preview();
       this.show();
-      this.status(`As it was after ${this.run.env_steps.toLocaleString("en")} steps.`);
+      this.status(this.about());
     });
+  }
+
+  /** Which checkpoint is open, and why it is not the newest. */
+  about() {
+    const { env_steps: steps, damaged } = this.run, words = `The agent after ${steps.toLocaleString("en")} environment steps.`;
+    if (!damaged.length) return words;
+    const newer = damaged.length === 1 ? "A newer checkpoint is" : `${damaged.length} newer checkpoints are`;
+    return `${words} ${newer} damaged: ${damaged.join(" ")}`;
   }
 
   begin(moment) {
@@ -125,7 +158,7 @@ export class DreamView {
     this.pause();
     return this.by(async () => {
       await this.beginNow(moment);
-      this.status(`As it was after ${this.run.env_steps.toLocaleString("en")} steps.`);
+      this.status(this.about());
     });
   }
 
@@ -143,18 +176,18 @@ export class DreamView {
     return document.querySelector("input[name=driver]:checked").value;
   }
 
-  /** One step on, whoever acts. */
+  /** One step forward, whoever acts. */
   async step() {
     const driver = this.driver();
     if (driver === "you") this.arrive(await this.request({ do: "step", action: this.controls.held }));
     else this.arrive(await this.request({ do: driver }));
   }
 
-  /** A person's action: from now on it is they who act. */
+  /** A person's action; from now on it is they who act. */
   act() {
     document.querySelector("input[value=you]").checked = true;
     this.allow();
-    if (this.playing) return; // it is held, and done with the next step
+    if (this.playing) return; // it is done with the next step
     this.by(() => this.step());
   }
 
@@ -167,7 +200,7 @@ export class DreamView {
     if (parent !== null) await this.go(parent);
   }
 
-  /** To where the dream has been already, or one step further. */
+  /** To the state that came next before, or one step further. */
   async forward() {
     const child = this.follow.get(this.current.now);
     if (child === undefined) await this.step();
@@ -207,14 +240,14 @@ export class DreamView {
     if (event.key === " " && !pressed) this.playing ? this.pause() : this.start();
     else if (event.key === "ArrowLeft" && !arrows) this.by(() => this.back());
     else if (event.key === "ArrowRight" && !arrows) this.by(() => this.forward());
-    else if ((event.key === "ArrowUp" || event.key === "ArrowDown") && !arrows) this.beside(event.key === "ArrowUp" ? -1 : 1);
+    else if ((event.key === "ArrowUp" || event.key === "ArrowDown") && !arrows) this.neighbor(event.key === "ArrowUp" ? -1 : 1);
     else if (event.key === "Home" && !arrows) this.by(() => this.go(0));
     else done = /^[1-9]$/.test(event.key) && this.controls.press(Number(event.key));
     if (done) event.preventDefault();
   }
 
-  beside(direction) {
-    const other = beside(this.states, this.current.now, direction);
+  neighbor(direction) {
+    const other = neighbor(this.states, this.current.now, direction);
     if (other !== undefined) this.by(() => this.go(other));
   }
 
@@ -245,7 +278,7 @@ export class DreamView {
 
   say() {
     const { time, reward, value, cont } = this.current;
-    speak(`Step ${time}: reward ${near(reward)}, value ${near(value)}, goes on with ${Math.round(100 * cont)}%`);
+    speak(`Step ${time}: reward ${near(reward)}, value ${near(value)}, continues with ${Math.round(100 * cont)}%`);
   }
 
   allow() {
@@ -263,14 +296,15 @@ export class DreamView {
 
   drawMoments() {
     const picture = Object.keys(this.run.observations).find((name) => this.run.observations[name].kind === "image");
-    $("moments").replaceChildren(...this.run.moments.map(({ known, observation }, i) => {
-      const words = `${known} ${known === 1 ? "step" : "steps"} known`;
+    $("moments").replaceChildren(...this.run.moments.map(({ known, time, whole, return: sum, observation }, i) => {
+      const step = whole ? `step ${time}` : `step ${time}+`, sums = `${whole ? "return" : `last ${time} rewards`} ${short(sum)}`, at = `${step}, ${sums}`;
+      const words = `${at}; ${known} recorded ${known === 1 ? "step" : "steps"} after it`;
       const button = el("button", { type: "button", "aria-pressed": "false", "aria-label": `Moment ${i + 1}, ${words}`, title: words, onclick: () => this.begin(i) });
-      if (!picture) button.append(el("span", { class: "words" }, `Moment ${i + 1}`, el("br"), el("small", {}, words)));
+      if (!picture) button.append(el("span", { class: "words" }, `Moment ${i + 1}`, el("small", {}, at), el("small", {}, `${known} more recorded`)));
       else {
         const canvas = el("canvas");
         paint(canvas, observation[picture]);
-        button.append(canvas);
+        button.append(canvas, el("small", {}, step), el("small", {}, whole ? sums : ""));
       }
       return button;
     }));
@@ -286,7 +320,7 @@ export class DreamView {
         const root = el("figure", { class: `picture ${kind}` }, el("figcaption", {}, words, note), canvas);
         return { canvas, note, root, words };
       };
-      return { name, dreamed: make("dreamed", "Dreamed"), real: make("real", "Real") };
+      return { name, dreamed: make("dreamed", "Dreamed"), real: make("real", "Recorded") };
     });
     $("pictures").replaceChildren(...this.pictures.flatMap(({ dreamed, real }) => [dreamed.root, real.root]));
     this.vectors = [];
@@ -295,9 +329,9 @@ export class DreamView {
       for (let i = 0; i < size && this.vectors.length < MOST; i++) this.vectors.push(curve(size > 1 ? `${name} ${i}` : name, (at) => at.observation[name][i]));
     }
     const left = features.filter(([, f]) => f.kind !== "image").reduce((sum, [, f]) => sum + f.shape.reduce((a, b) => a * b, 1), 0) - this.vectors.length;
-    const legend = el("p", { class: "legend" }, el("span", {}, "dreamed"), el("span", { class: "real" }, "real"), left > 0 ? el("i", {}, `and ${left} more numbers`) : null);
+    const legend = el("p", { class: "legend" }, el("span", {}, "dreamed"), el("span", { class: "real" }, "recorded"), left > 0 ? el("i", {}, `and ${left} more numbers`) : null);
     $("vectors").replaceChildren(...(this.vectors.length ? [legend] : []), ...this.vectors.map((v) => v.root));
-    this.curves = [["Reward", "reward"], ["Value", "value"], ["Goes on", "cont"]].map(([title, name]) => curve(title, (at) => at[name]));
+    this.curves = [["Reward", "reward"], ["Value", "value"], ["Continues", "cont"]].map(([title, name]) => curve(title, (at) => at[name]));
     $("timeline").replaceChildren(...this.curves.map((c) => c.root));
   }
 
@@ -309,7 +343,7 @@ export class DreamView {
       real.root.classList.toggle("unknown", !truth);
       if (truth) paint(real.canvas, truth.observation[name]);
       real.note.textContent = truth ? (truth.ended ? "the episode ended" : `${short(100 * truth.error[name])}% off`) : "not known";
-      real.canvas.setAttribute("aria-label", truth ? `${real.words}, step ${time}` : "Real: not known after these actions");
+      real.canvas.setAttribute("aria-label", truth ? `${real.words}, step ${time}` : "Recorded: not known after these actions");
     }
   }
 
@@ -325,24 +359,27 @@ export class DreamView {
     const percent = (x) => (x === null ? "–" : `${(100 * x).toFixed(x > 0.995 || x < 0.005 ? 0 : 1)}%`);
     const reading = (title, text, note) => el("div", {}, el("dt", {}, title), el("dd", {}, text, el("small", {}, note)));
     $("readings").replaceChildren(
-      reading("Reward", near(reward), truth ? `really ${near(truth.reward)}` : ""),
+      reading("Reward", near(reward), truth ? `recorded ${near(truth.reward)}` : ""),
       reading("Value", near(value), ""),
-      reading("Goes on", percent(cont), truth ? (truth.ended ? "really ended" : "really did") : ""));
+      reading("Continues", percent(cont), truth ? (truth.ended ? "the episode ended" : "it did") : ""));
   }
 
   branches() {
     const way = new Set(this.way.map((at) => at.now));
     drawTree($("tree"), this.states, this.current.now, way, (number) => { this.pause(); this.by(() => this.go(number)); });
-    const hint = this.states.size > 1 ? "choose a state to go back to it" : "steps grow here; go back and act otherwise to branch off";
+    const hint = this.states.size > 1 ? "click a state to return to it" : "states appear here; go back and act differently to branch off";
     $("branches-hint").textContent = hint;
   }
 }
 
-/** A small moving curve of one number along the way to the present state, dreamed and real. */
+/** A small moving curve of one number along the path to the current state, dreamed and recorded. */
 function curve(title, read) {
   const value = el("b"), dreamed = svg("path", { class: "dreamed-line" }), real = svg("path", { class: "real-line" });
   const picture = svg("svg", { viewBox: "0 0 100 70", preserveAspectRatio: "none", "aria-hidden": "true" }, real, dreamed);
-  const root = el("figure", { class: "vector" }, el("h3", {}, title, value), picture);
+  const zero = svg("path", { class: "zero" });
+  picture.prepend(zero);
+  const top = el("span", { class: "end" }), bottom = el("span", { class: "end" }), first = el("span"), last = el("span");
+  const root = el("figure", { class: "vector" }, el("h3", {}, title, value), el("div", { class: "axes" }, el("div", { class: "up" }, top, bottom), picture), el("div", { class: "across" }, first, last));
   const show = (way) => {
     const seen = way.slice(-WINDOW), ours = seen.map(read), theirs = seen.map((at) => (at.truth && title !== "Value" ? realOf(at, read, title) : null));
     const all = [...ours, ...theirs].filter((v) => v !== null && v !== undefined);
@@ -353,17 +390,21 @@ function curve(title, read) {
     const path = (list) => list.map((v, i) => (v === null || v === undefined ? "" : `${i && list[i - 1] !== null ? "L" : "M"}${x(i).toFixed(2)} ${y(v).toFixed(2)}`)).join("");
     dreamed.setAttribute("d", path(ours) + (ours.length === 1 ? "h1" : ""));
     real.setAttribute("d", path(theirs));
+    zero.setAttribute("d", low < 0 && high > 0 ? `M0 ${y(0)}H100` : "");
+    [bottom.textContent, top.textContent] = short(low) === short(high) ? distinct([low, high]) : [short(low), short(high)];
+    first.textContent = `step ${seen[0].time}`;
+    last.textContent = seen.length > 12 ? String(seen[seen.length - 1].time) : String(seen[0].time + 12);
     value.textContent = near(ours[ours.length - 1]);
   };
   return { root, show };
 }
 
-/** A prediction to three digits: what is smaller than that is none. */
+/** A prediction; what is smaller than its precision shows as 0. */
 function near(x) {
   return short(x !== null && Math.abs(x) < 5e-4 ? 0 : x);
 }
 
 function realOf(at, read, title) {
-  if (title === "Goes on") return at.truth.ended ? 0 : 1;
+  if (title === "Continues") return at.truth.ended ? 0 : 1;
   return read(at.truth) ?? null;
 }

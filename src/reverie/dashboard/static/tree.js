@@ -1,10 +1,10 @@
-// The branches of a dream: time from left to right, a lane for each branch; any state can be gone back to.
+// The tree of a dream: time runs from left to right, each branch has a lane, and a click returns to a state.
 
 import { svg } from "./dom.js";
 
 const LANE = 22, EDGE = 14;
 
-/** States by number with `parent` and `time`, as the page has seen them. Lanes in the order in which branches began. */
+/** The lane of each state, in the order in which branches began. `states`: by number, with `parent` and `time`. */
 function lanes(states) {
   const lane = new Map([[0, 0]]), taken = new Set();
   let next = 1;
@@ -16,7 +16,7 @@ function lanes(states) {
   return { lane, count: next };
 }
 
-/** Draw into `place`; `way` is the set of states that lead to `now`; `go` is called with a number. */
+/** Draw into `place`. `way`: the states that lead to `now`; `go` is called with the number of a clicked state. */
 export function drawTree(place, states, now, way, go) {
   const { lane, count } = lanes(states);
   const last = Math.max(1, ...[...states.values()].map((state) => state.time));
@@ -46,7 +46,7 @@ export function drawTree(place, states, now, way, go) {
 }
 
 /** The state at the same time in the next or previous lane. */
-export function beside(states, now, direction) {
+export function neighbor(states, now, direction) {
   const { lane } = lanes(states), time = states.get(now).time;
   const same = [...states].filter(([, state]) => state.time === time).map(([number]) => number);
   same.sort((a, b) => lane.get(a) - lane.get(b));

@@ -8,13 +8,12 @@ from functools import partial
 import jax
 from jaxtyping import Array, PRNGKeyArray
 
-from reverie.behaviour import Action, Critic, imagine
+from reverie.behaviour import Action, Critic, roll_out
 from reverie.distributions import Bernoulli
 from reverie.learner import Networks, Outlook, imagination_keys
 from reverie.tuned.cpu import layers
 from reverie.tuned.cpu.distributions import TwoHotColumns
-from reverie.tuned.cpu.rssm import LatentColumns, imagination_noise
-from reverie.tuned.cpu.rssm import imagine as imagine_columns
+from reverie.tuned.cpu.rssm import LatentColumns, imagination_noise, imagine
 from reverie.world_model import Latent
 
 _stop = jax.lax.stop_gradient
@@ -51,8 +50,8 @@ def look_ahead(
         return _stop(outlook.policy).sample(key), outlook
 
     def step(state: LatentColumns, action: Action, uniform: Array | None) -> LatentColumns:
-        return imagine_columns(model.rssm, state, model.encode_actions(action), uniform)
+        return imagine(model.rssm, state, model.encode_actions(action), uniform)
 
     act_keys, step_keys = imagination_keys(key, horizon)
     noise = imagination_noise(model.rssm, step_keys, starts.deter.shape[0])
-    return imagine(step, act, LatentColumns.of(starts), horizon, act_keys, noise)
+    return roll_out(step, act, LatentColumns.of(starts), horizon, act_keys, noise)

@@ -102,7 +102,7 @@ def observe(
     start = LatentColumns.of(Latent(latent.deter.astype(dtype), latent.stoch.astype(dtype)))
     from_action = rssm.action_in(action * ~is_first[..., None]) @ shared[:, 2 * units :].T
     from_action = from_action + rssm.hidden.bias[None, None]
-    from_embedding = posterior.share(embedding, start=width) + posterior.bias[None, None]
+    from_embedding = posterior.partial(embedding, start=width) + posterior.bias[None, None]
     inputs = (
         *(jnp.transpose(x, (1, 2, 0)) for x in (from_action, from_embedding)),
         (~is_first).T[:, None].astype(dtype),

@@ -75,7 +75,7 @@ def observe(
     # Everything that does not depend on the previous state, for all steps at once.
     dense = jnp.moveaxis(rssm.hidden.weight[:, own + 2 * units :], 0, 1).reshape((-1, width))
     from_action = rssm.action_in(action * ~is_first[..., None]) @ dense + rssm.hidden.bias[None, None]
-    from_embedding = posterior.share(embedding, start=width) + posterior.bias[None, None]
+    from_embedding = posterior.partial(embedding, start=width) + posterior.bias[None, None]
     inputs = jnp.swapaxes(jnp.concatenate([from_action, from_embedding], axis=-1), 0, 1)
     keep = jnp.swapaxes(~is_first, 0, 1)[..., None].astype(dtype)
     noise = () if key is None else (jax.random.uniform(key, (*is_first.shape[::-1], groups)),)

@@ -1,8 +1,13 @@
-"""Which exceptions a command explains in a sentence. May import: `errors`."""
+"""How a command reports exceptions and warnings: in a sentence, where that helps. May import: `errors`."""
 
 import os
+import sys
 import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from reverie.errors import ReverieError
 
@@ -26,6 +31,22 @@ def explained(error: Exception) -> str | None:
         where = f": '{error.filename}'" if error.filename is not None else ""
         return f"{error.strerror or error}{where}."
     return None
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Inside, Reverie's warnings are printed as sentences, without the line of code that gave them."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if category.__module__.startswith("reverie."):
+                print(f"Warning: {message}", file=sys.stderr)
+            else:
+                usual(message, category, *where, **more)
+
+        warnings.showwarning = show
+        yield
 
 
 def _remarks(error: Exception) -> list[str]:

@@ -1,7 +1,8 @@
-"""How numbers are written on the command line. May import: nothing of Reverie."""
+"""How numbers and choices are written on the command line. May import: nothing of Reverie."""
 
 from math import nan
-from typing import Any
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
 
 from tyro.constructors import PrimitiveConstructorSpec, PrimitiveTypeInfo
 
@@ -12,6 +13,18 @@ def number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
         if info.type in (kind, kind | None):
             return PrimitiveConstructorSpec(1, kind.__name__.upper(), read, _is_number, lambda value: [str(value)])
     return None
+
+
+def choice(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """The way to read an optional flag that is one of a few words, in their order; None for other types."""
+    members = [one for one in get_args(info.type) if one is not NoneType]
+    if len(members) != 1 or get_origin(members[0]) is not Literal:
+        return None
+    words: tuple[str, ...] = get_args(members[0])
+    shown = f"{{{','.join(words)}}}"
+    return PrimitiveConstructorSpec(
+        1, shown, lambda given: given[0], lambda value: value in (None, *words), lambda value: [str(value)], words
+    )
 
 
 def _is_number(value: Any) -> bool:

@@ -1,0 +1,12 @@
+"""Text from files that is safe to print. May import: nothing of Reverie."""
+
+
+def printable(text: str) -> str:
+    r"""The text with every character that a terminal could obey, or not show, as its escape, such as '\x1b'.
+
+    These are control characters, line breaks, invisible and direction-changing characters, and lone surrogates, which
+    can't be encoded. Names that were read from files pass through here before they are printed.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
