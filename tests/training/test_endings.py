@@ -34,8 +34,14 @@ TINY = Config(  # the same as in test_trainer.py, whose compiled programs serve 
 class Full(io.TextIOBase):
     """A full disk, or a closed pipe."""
 
+    def __init__(self, error: OSError) -> None:
+        self.error = error
+
     def write(self, text):
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise self.error
+
+
+FULL = [OSError(errno.ENOSPC, "No space left on device"), BrokenPipeError()]
 
 
 def steps_on_disk(folder) -> int:
@@ -46,7 +52,7 @@ def steps_on_disk(folder) -> int:
 
 def test_a_display_that_can_not_write_is_silent_from_then_on(capsys):
     display = Display(10)
-    display.console = Console(file=Full())
+    display.console = Console(file=Full(FULL[0]))
     display.note("one")
     display.warn("two")
     display.update(Status(1, {"updates": 1.0}, [], 0.0, ""))
@@ -54,8 +60,9 @@ def test_a_display_that_can_not_write_is_silent_from_then_on(capsys):
     assert capsys.readouterr().err.count("nothing more is displayed") == 1
 
 
-def test_a_full_or_closed_stdout_does_not_end_a_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "stdout", Full())
+@pytest.mark.parametrize("error", FULL)
+def test_a_full_or_closed_stdout_does_not_end_a_run(error, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", Full(error))
     train(ENV, TINY, steps=40, logdir=tmp_path / "run")
     assert steps_on_disk(tmp_path / "run") >= 40
 

@@ -40,7 +40,7 @@ class Display:
     """
 
     def __init__(self, steps: int, *, quiet: bool = False, live: bool = True):
-        self.console = Console(quiet=quiet, highlight=False, soft_wrap=not os.isatty(1))
+        self.console: Console = _Terminal(quiet=quiet, highlight=False, soft_wrap=not os.isatty(1))
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="replace")  # a terminal without × or → shows something else
         self._steps, self._failed = steps, False
@@ -116,6 +116,13 @@ class Display:
         live, self._live = self._live, None
         if live is not None:
             live.stop()
+
+
+class _Terminal(Console):
+    """A console that raises when its reader has gone, as `| head` does; Rich's own would end the process."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError("nobody reads stdout any more")
 
 
 @runtime_checkable
