@@ -152,7 +152,7 @@ def test_loading_says_what_is_wrong(agent, tmp_path):
         reverie.Agent.load(tmp_path / "agent")
     description["config"]["model"]["units"] = "wide"
     file.write_text(json.dumps(description))
-    with pytest.raises(ValueError, match="config.model.units should be an integer, got 'wide'"):
+    with pytest.raises(ValueError, match="model.units must be an integer, got 'wide'"):
         reverie.Agent.load(tmp_path / "agent")
 
 
@@ -179,7 +179,7 @@ def test_lists_and_python_numbers_are_observations_too(agent):
     ours, _ = agent.act(observation | {"goal": np.int64(2)}, agent.initial_carry())
     theirs, _ = agent.act(plain, agent.initial_carry(), is_first=True)
     np.testing.assert_array_equal(ours["turn"], theirs["turn"])
-    with pytest.raises(ValueError, match="observation 'image' is int64, but its space says uint8"):
+    with pytest.raises(ValueError, match="observation 'image' is int64, but its space is uint8"):
         agent.act(plain | {"image": np.full((64, 48, 1), 300).tolist()}, agent.initial_carry())
     with pytest.raises(ValueError, match="observation 'image' is a list, which NumPy cannot convert"):
         agent.act(plain | {"image": [[1], [1, 2]]}, agent.initial_carry())
