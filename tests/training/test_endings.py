@@ -209,3 +209,16 @@ def test_all_seeds_share_one_program():
         loop = trainer.loop
         texts.append(loop._update.lower(loop.state, loop._batch, loop._keys.update).as_text())
     assert texts[0] == texts[1]
+
+
+def test_a_run_may_start_from_trained_parameters():
+    trained = train(ENV, TINY, steps=40, quiet=True)
+    trainer = Trainer(ENV, TINY, seed=3, quiet=True)
+    before = jax.tree.leaves(trainer.agent.networks.actor)
+    trainer.start_from(trained, "world_model")
+    for ours, theirs in zip(*(jax.tree.leaves(a.world_model) for a in (trainer.agent, trained)), strict=True):
+        assert (ours == theirs).all()
+    assert all((x == y).all() for x, y in zip(before, jax.tree.leaves(trainer.agent.networks.actor), strict=True))
+    trainer.run(until=lambda run: run.updates >= 2)
+    trainer.close()
+    assert trainer.updates >= 2

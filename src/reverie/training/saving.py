@@ -75,6 +75,11 @@ class Saver:
             problem = f"{type(error).__name__}: {error}."
         return problem or "the last checkpoint was not written."
 
+    def mark_best(self, score: float) -> None:
+        """Keep the evaluated networks as the best checkpoint, if no evaluation had a higher score."""
+        if self._folder and self._folder.beats_best(score) and self.save_now() is None:
+            self._folder.mark_best(score)
+
     def check(self) -> None:
         """Warn of a background save that has failed."""
         if self._folder and (problem := self._folder.problem()):

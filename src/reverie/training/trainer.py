@@ -9,7 +9,11 @@ from pathlib import Path
 from signal import SIGINT, Signals
 from typing import NoReturn
 
-from reverie.agent import Agent
+import jax
+import jax.numpy as jnp
+
+from reverie.agent import Agent, transfer
+from reverie.agent.transfer import Piece
 from reverie.compiling import use_cache
 from reverie.config import Config
 from reverie.envs.make import EnvLike
@@ -41,6 +45,8 @@ def train(
     seed: int | None = None,
     logdir: str | Path | None = None,
     resume: Resume = "auto",
+    start_from: Agent | str | Path | None = None,
+    start_with: Piece | None = None,
     quiet: bool = False,
     callbacks: Sequence[object] = (),
     until: Callable[["Trainer"], bool] | None = None,
@@ -61,6 +67,9 @@ def train(
         seed: instead of `config.seed`.
         logdir: the run's folder, for checkpoints and metrics; None writes nothing.
         resume: 'auto' resumes a run if there is one, 'must' fails if there is none, 'never' fails if there is one.
+        start_from: an agent, or the folder of one or of a run, whose parameters a new run starts from where they fit;
+            spaces and sizes may differ. A resumed run keeps its own.
+        start_with: take only its 'world_model', 'actor' or 'critic'.
         quiet: print nothing.
         callbacks: objects with some of the methods of `reverie.training.Callback`, to measure, steer or stop the run.
         until: called for each row of metrics; training ends when it returns True. Short for a callback.
@@ -76,6 +85,8 @@ def train(
     """
     trainer = Trainer(env, config, steps=steps, seed=seed, logdir=logdir, resume=resume, quiet=quiet)
     try:
+        if start_from is not None:
+            trainer.start_from(start_from, start_with)
         return trainer.run(until, callbacks=callbacks)
     finally:
         trainer.close()
@@ -177,6 +188,17 @@ class Trainer:
         """Whether a signal has ended the run."""
         return self._signal is not None
 
+    def start_from(self, source: Agent | str | Path, only: Piece | None = None) -> None:
+        """Replace the fresh parameters of a new run by those of another agent that fit; see `train`."""
+        if self.env_steps:
+            return
+        given = source if isinstance(source, Agent) else Agent.load(source)
+        taken = transfer(given.networks, self.agent.networks, only)
+        slow_critic = jax.tree.map(jnp.copy, taken.networks.critic)  # starts as a copy of the critic
+        self.loop.state = self.loop.state._replace(networks=taken.networks, slow_critic=slow_critic)
+        left = f"; {counted(len(taken.left), 'other')} did not fit" if taken.left else ""
+        self._display.note(f"Starting from {counted(len(taken.taken), 'array')} of trained parameters{left}.")
+
     def record(self, name: str, value: float) -> None:
         """Add a metric to the next row, as the mean of all values recorded under this name since the last row."""
         self._report.record(name, float(value))
@@ -276,6 +298,7 @@ class Trainer:
             result = self._evaluation.play(self.agent, self.episodes.longest)
         if result is not None:
             self._report.evaluation(self.env_steps, result)
+            self._saver.mark_best(result.mean)
 
     def _log(self, told: Callbacks, last: bool = False) -> None:
         """Write and display a row of metrics."""
