@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from reverie.cli.configured import Configured
+from reverie.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -19,11 +22,25 @@ class Train(Configured):
     resume: Literal["auto", "must", "never"] = "auto"
     """auto: resume the run in the folder if there is one. must: fail if there is none. never: fail if there is one."""
 
+    start_from: Annotated[Path | None, tyro.conf.arg(name="from")] = None
+    """Folder of an agent or a run. A new run starts from its parameters where they fit; spaces and sizes may differ."""
+    only: Literal["world_model", "actor", "critic"] | None = None
+    """With --from: take only these networks' parameters."""
+
     def __call__(self) -> None:
         from reverie.training import train
 
+        if self.only and not self.start_from:
+            raise InputError("--only says what to take from another run; name the run with --from RUN.")
         env = self.env.removeprefix("gym/")
-        train(env, self.config, logdir=self.logdir or _folder(env), resume=self.resume)
+        train(
+            env,
+            self.config,
+            logdir=self.logdir or _folder(env),
+            resume=self.resume,
+            start_from=self.start_from,
+            start_with=self.only,
+        )
 
 
 def _folder(env: str) -> Path:

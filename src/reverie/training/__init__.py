@@ -3,6 +3,7 @@
     loop, compiled   the training loop, for environments stepped from Python and inside the compiled program
     learning         what both share: updates, replay, and what a checkpoint carries
     records          what replay keeps of each step
+    entry            `train`, the one call that does everything
     trainer          a run from start to end, made by `opening`
     callbacks        how users measure, steer and stop a run
     saving, folder   checkpoints; run_file: how a run ended
@@ -12,9 +13,10 @@
 
 from reverie.training.callbacks import Callback
 from reverie.training.divergence import DivergedError
+from reverie.training.entry import train
 from reverie.training.evaluation import Evaluation, evaluate
 from reverie.training.inspection import inspect
 from reverie.training.saving import NotSavedError
-from reverie.training.trainer import Trainer, train
+from reverie.training.trainer import Trainer
 
 __all__ = ["Callback", "DivergedError", "Evaluation", "NotSavedError", "Trainer", "evaluate", "inspect", "train"]

@@ -8,8 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+import jax
+import jax.numpy as jnp
 from gymnasium.vector import VectorEnv
 
+from reverie.agent import Agent
+from reverie.agent.transfer import Piece, transfer
 from reverie.config import Config
 from reverie.envs import AnyEnvironments, exists, keys_of, open_environments, settings_of
 from reverie.envs.compiled import CompiledEnvironments
@@ -19,6 +23,7 @@ from reverie.errors import InputError
 from reverie.presets import for_suite
 from reverie.training.clock import Clock
 from reverie.training.compiled import CompiledLoop
+from reverie.training.display import counted
 from reverie.training.folder import holds_checkpoint
 from reverie.training.learning import LearningLoop
 from reverie.training.loop import Loop
@@ -108,3 +113,20 @@ def env_name(env: EnvLike) -> str | None:
     module, name = getattr(env, "__module__", None), getattr(env, "__qualname__", None)
     importable = module not in (None, "__main__") and name is not None and "<" not in name
     return f"{module}:{name}" if importable else None
+
+
+def load_source(source: Agent | str | Path | None, logdir: str | Path | None) -> Agent | None:
+    """The agent whose parameters a new run starts from; None if there is none, or if the folder has a run to resume."""
+    if logdir is not None and holds_checkpoint(Path(logdir)):
+        return None
+    return source if source is None or isinstance(source, Agent) else Agent.load(source)
+
+
+def take_parameters(loop: LearningLoop[Any], source: Agent, only: Piece | None) -> str:
+    """Replace a loop's parameters by those of another agent that fit; a sentence that says which did not."""
+    taken = transfer(source.networks, loop.agent.networks, only)
+    slow_critic = jax.tree.map(jnp.copy, taken.networks.critic)  # starts as a copy of the critic
+    loop.state = loop.state._replace(networks=taken.networks, slow_critic=slow_critic)
+    found = f"Starting from {counted(len(taken.taken), 'array')} of trained parameters"
+    left = list(dict.fromkeys(".".join(re.findall(r"\w+", path)[:4]) for path in taken.left))
+    return f"{found}. New, because they don't fit: {', '.join(left)}." if left else f"{found}."

@@ -1,17 +1,19 @@
 """What a run measures, to the display and to the loggers.
 
-May import: `clock`, `display`, `episodes`, `evaluation`, `metrics`.
+May import: `results`, and of `training` `clock`, `display`, `episodes`, `evaluation` and `metrics`.
 """
 
 import re
 from collections import defaultdict
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
 from reverie.learner import UpdateOutput
+from reverie.results import write_report
 from reverie.training.clock import Clock
 from reverie.training.display import Display, Status, counted, duration
 from reverie.training.episodes import Episode, Episodes
@@ -137,6 +139,14 @@ class Report:
             "latency/act_ms": self._clock.milliseconds("act"),
         }
         return rates | {f"time/{part}": share for part, share in self._clock.shares().items()}
+
+    def page(self, folder: Path) -> None:
+        """Write the run's report.html; a page is never worth the run, so an error is a warning."""
+        self.flush()
+        try:
+            write_report(folder)
+        except Exception as error:
+            self._display.warn(f"report.html could not be written ({error}).")
 
     def _left(self, env_steps: int, rate: float, missing: int) -> str:
         """How long the rest of the run will take; unknown until a whole interval had updates, which set the pace."""

@@ -4,7 +4,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 RESUME_STATUS = 75
 """The exit status of a run that a signal other than Ctrl-C ended: saved, repeat the command to resume it.
@@ -43,3 +43,15 @@ def stopping(stop: Callable[[signal.Signals], None]) -> Iterator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def readable(number: signal.Signals) -> str:
+    """Return what a user calls the signal."""
+    return "Ctrl-C" if number == signal.SIGINT else number.name
+
+
+def end_process(number: signal.Signals) -> NoReturn:
+    """Raise what ends the process after a signal: KeyboardInterrupt, or SystemExit with `RESUME_STATUS`."""
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise SystemExit(RESUME_STATUS)

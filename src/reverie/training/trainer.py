@@ -7,17 +7,12 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from signal import SIGINT, Signals
-from typing import NoReturn
 
-import jax
-import jax.numpy as jnp
-
-from reverie.agent import Agent, transfer
+from reverie.agent import Agent
 from reverie.agent.transfer import Piece
 from reverie.compiling import use_cache
 from reverie.config import Config
 from reverie.envs.make import EnvLike
-from reverie.results import write_report
 from reverie.training import memory
 from reverie.training.callbacks import Callbacks, Until
 from reverie.training.clock import Clock
@@ -28,68 +23,21 @@ from reverie.training.dreaming import Dreams
 from reverie.training.episodes import Episodes
 from reverie.training.folder import RunFolder
 from reverie.training.metrics import MetricsWriter, open_writer
-from reverie.training.opening import Resume, check_request, complete_config, env_name, make_environments, make_loop
+from reverie.training.opening import (
+    Resume,
+    check_request,
+    complete_config,
+    env_name,
+    make_environments,
+    make_loop,
+    take_parameters,
+)
 from reverie.training.periodic import PeriodicEvaluation
 from reverie.training.records import prefill
 from reverie.training.report import Report
 from reverie.training.run_file import RunFile, Status
 from reverie.training.saving import NotSavedError, Saver
-from reverie.training.signals import RESUME_STATUS, stopping
-
-
-def train(
-    env: EnvLike,
-    config: Config | None = None,
-    *,
-    steps: int | None = None,
-    seed: int | None = None,
-    logdir: str | Path | None = None,
-    resume: Resume = "auto",
-    start_from: Agent | str | Path | None = None,
-    start_with: Piece | None = None,
-    quiet: bool = False,
-    callbacks: Sequence[object] = (),
-    until: Callable[["Trainer"], bool] | None = None,
-) -> Agent:
-    """Train an agent, from opening the environments to the last checkpoint.
-
-    Ctrl-C saves the run and then raises KeyboardInterrupt, so that a loop over seeds ends too. SIGTERM, SIGHUP and
-    SIGUSR1 save it and end the process with status 75, which means: repeat the command to resume.
-
-    Compiled programs are cached on disk, see `reverie.compiling.use_cache`.
-
-    Args:
-        env: the id of a registered Gymnasium environment, one of a suite, 'module:factory', a function that makes an
-            environment, an environment (stepped alone, and closed at the end) or a gymnasium.vector.VectorEnv.
-        config: all settings of the run. The default has the paper's settings with the smallest model; for an
-            environment of a suite, also the suite's train ratio, number of environments and steps.
-        steps: environment steps, instead of `config.run.steps`.
-        seed: instead of `config.seed`.
-        logdir: the run's folder, for checkpoints and metrics; None writes nothing.
-        resume: 'auto' resumes a run if there is one, 'must' fails if there is none, 'never' fails if there is one.
-        start_from: an agent, or the folder of one or of a run, whose parameters a new run starts from where they fit;
-            spaces and sizes may differ. A resumed run keeps its own.
-        start_with: take only its 'world_model', 'actor' or 'critic'.
-        quiet: print nothing.
-        callbacks: objects with some of the methods of `reverie.training.Callback`, to measure, steer or stop the run.
-        until: called for each row of metrics; training ends when it returns True. Short for a callback.
-
-    Returns:
-        The agent, with the newest parameters.
-
-    Raises:
-        ReverieError: an environment, config or folder that doesn't fit; the message says what to do.
-        NotSavedError: training has ended, but the newest state could not be written to the folder.
-        KeyboardInterrupt: Ctrl-C, after the run was saved.
-        SystemExit: another of the signals, after the run was saved.
-    """
-    trainer = Trainer(env, config, steps=steps, seed=seed, logdir=logdir, resume=resume, quiet=quiet)
-    try:
-        if start_from is not None:
-            trainer.start_from(start_from, start_with)
-        return trainer.run(until, callbacks=callbacks)
-    finally:
-        trainer.close()
+from reverie.training.signals import end_process, readable, stopping
 
 
 class Trainer:
@@ -188,16 +136,10 @@ class Trainer:
         """Whether a signal has ended the run."""
         return self._signal is not None
 
-    def start_from(self, source: Agent | str | Path, only: Piece | None = None) -> None:
+    def start_from(self, source: Agent, only: Piece | None = None) -> None:
         """Replace the fresh parameters of a new run by those of another agent that fit; see `train`."""
-        if self.env_steps:
-            return
-        given = source if isinstance(source, Agent) else Agent.load(source)
-        taken = transfer(given.networks, self.agent.networks, only)
-        slow_critic = jax.tree.map(jnp.copy, taken.networks.critic)  # starts as a copy of the critic
-        self.loop.state = self.loop.state._replace(networks=taken.networks, slow_critic=slow_critic)
-        left = f"; {counted(len(taken.left), 'other')} did not fit" if taken.left else ""
-        self._display.note(f"Starting from {counted(len(taken.taken), 'array')} of trained parameters{left}.")
+        if not self.env_steps:
+            self._display.note(take_parameters(self.loop, source, only))
 
     def record(self, name: str, value: float) -> None:
         """Add a metric to the next row, as the mean of all values recorded under this name since the last row."""
@@ -207,15 +149,8 @@ class Trainer:
         """End the run after this step; it is saved as usual, and counts as finished."""
         self._stopped = reason or "stopped by a callback"
 
-    def run(
-        self, until: Callable[["Trainer"], bool] | None = None, *, callbacks: Sequence[object] = ()
-    ) -> Agent:
-        """Train up to `config.run.steps`; saves at intervals, at the end, and when interrupted or failing.
-
-        Args:
-            until: as for `train`.
-            callbacks: as for `train`.
-        """
+    def run(self, until: Callable[["Trainer"], bool] | None = None, *, callbacks: Sequence[object] = ()) -> Agent:
+        """Train up to `config.run.steps`; save at intervals, at the end, and when interrupted or failing; see `train`."""
         told = Callbacks([*callbacks, Until(until)] if until else callbacks)
         if self.env_steps >= self.config.run.steps:
             self._display.note(
@@ -235,7 +170,7 @@ class Trainer:
                 self._display.close()
             self._finish()
         if self._signal is not None:
-            _exit(self._signal)
+            end_process(self._signal)
         return self.agent
 
     def close(self) -> None:
@@ -248,7 +183,7 @@ class Trainer:
         self._envs.cancel()
         self._evaluation.cancel()
         again = " Press Ctrl-C again to stop without saving." if signal == SIGINT else ""
-        self._display.note(f"Stopping ({_name(signal)}): saving the run.{again}")
+        self._display.note(f"Stopping ({readable(signal)}): saving the run.{again}")
 
     def _run(self, told: Callbacks) -> None:
         self._clock.shares()  # opening the run is no part of the first row
@@ -340,9 +275,10 @@ class Trainer:
         """Save the run, and say truthfully how it ended."""
         problem = self._saver.save_now()
         self._dream(last=True)
-        self._write_page()
+        if self._folder:
+            self._report.page(self._folder.path)
         if self._signal is not None:
-            self._end("interrupted", _name(self._signal), saved=not problem)
+            self._end("interrupted", readable(self._signal), saved=not problem)
         else:
             self._end("finished", self._stopped, saved=not problem)
         how = f"{'Interrupted' if self.interrupted else 'Done'} after {counted(self.env_steps, 'step')}"
@@ -358,24 +294,3 @@ class Trainer:
     def _end(self, status: Status, reason: str | None, *, saved: bool) -> None:
         if self._run_file:
             self._run_file.end(status, reason, self.env_steps, self.updates, saved=saved)
-
-    def _write_page(self) -> None:
-        """Write the run's report.html."""
-        if self._folder is None:
-            return
-        self._report.flush()
-        try:
-            write_report(self._folder.path)
-        except Exception as error:  # a page is never worth the run
-            self._display.warn(f"report.html could not be written ({error}).")
-
-
-def _name(signal: Signals) -> str:
-    return "Ctrl-C" if signal == SIGINT else signal.name
-
-
-def _exit(signal: Signals) -> NoReturn:
-    """Raise what ends the process after a signal."""
-    if signal == SIGINT:
-        raise KeyboardInterrupt
-    raise SystemExit(RESUME_STATUS)
