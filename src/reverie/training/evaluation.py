@@ -18,6 +18,12 @@ from reverie.learner import compute_dtype
 from reverie.training.filming import Film, filming
 
 MAX_STEPS = 100_000
+# How to step environments like those of a run's `env.mode`; others are stepped in this process.
+AS_TRAINED: dict[str, Literal["serial", "parallel", "vector"]] = {
+    "parallel": "parallel",
+    "async": "parallel",
+    "vector": "vector",
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -85,8 +91,8 @@ def evaluate(
         seed: for the environments and for the policy's samples.
         deterministic: play the most likely actions. The paper's results are for sampled ones.
         envs: vectorized environments to play in.
-        mode: how they are stepped, as `env.mode` of the config: "serial", "parallel" or "vector"; by default the
-            vector environment if the agent was trained in one, else "serial".
+        mode: how they are stepped, as `env.mode` of the config: "serial", "parallel" or "vector"; by default as in
+            training, where that is possible, else "serial".
         max_steps: decisions after which an episode counts as it is. Its environment plays no further ones, so a task
             without an end is evaluated too; the result says how many episodes were cut off.
         video: where to write a video (.mp4 or .gif); needs the extra 'video'.
@@ -112,7 +118,7 @@ def evaluate(
         count = env.num_envs
     settings = agent.config.env
     if mode is None:
-        mode = "vector" if settings.mode == "vector" and not exists(env) else "serial"
+        mode = "serial" if exists(env) else AS_TRAINED.get(settings.mode, "serial")
     with open_environments(
         env,
         count,

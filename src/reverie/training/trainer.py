@@ -150,7 +150,7 @@ class Trainer:
         self._stopped = reason or "stopped by a callback"
 
     def run(self, until: Callable[["Trainer"], bool] | None = None, *, callbacks: Sequence[object] = ()) -> Agent:
-        """Train up to `config.run.steps`; save at intervals, at the end, and when interrupted or failing; see `train`."""
+        """Train up to `config.run.steps`; save at intervals, at the end, when interrupted and when failing."""
         told = Callbacks([*callbacks, Until(until)] if until else callbacks)
         if self.env_steps >= self.config.run.steps:
             self._display.note(
