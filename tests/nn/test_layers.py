@@ -66,7 +66,7 @@ def test_linear():
 
 def test_partial_products_of_a_linear_layer_add_up():
     layer, x = Linear(7, 3, key=KEY), normal(2, 7)
-    shares = layer.partial(x[:, :3], start=0) + layer.share(x[:, 3:], start=3)
+    shares = layer.partial(x[:, :3], start=0) + layer.partial(x[:, 3:], start=3)
     np.testing.assert_allclose(shares, layer(x), rtol=1e-5, atol=1e-6)
 
 
