@@ -60,12 +60,12 @@ def test_the_address_that_is_printed(host, token, address):
 def test_a_folder_that_is_not_there_and_a_missing_extra(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main(["dashboard", str(tmp_path / "nowhere")])
-    assert ended.value.code == 2
+    assert ended.value.code == 1
     assert "There is no folder" in capsys.readouterr().err
-    monkeypatch.setattr(cli, "find_spec", lambda name: None if name == "uvicorn" else object())
+    monkeypatch.setattr("reverie.cli.dashboard.find_spec", lambda name: None if name == "uvicorn" else object())
     with pytest.raises(SystemExit) as ended:
         cli.main(["dashboard", str(tmp_path)])
-    assert ended.value.code == 2
+    assert ended.value.code == 1
     assert "The dashboard needs uvicorn; install it with: pip install 'reverie[dashboard]'" in capsys.readouterr().err
 
 

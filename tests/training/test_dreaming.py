@@ -119,7 +119,7 @@ def test_a_dream_that_fails_is_told_once_and_ends_nothing(tmp_path, monkeypatch,
         raise OSError("No space left on device")
 
     monkeypatch.setattr(f"reverie.training.dreaming.Dreams.{what}", full)
-    monkeypatch.setattr("reverie.training.trainer.write_report", full)
+    monkeypatch.setattr("reverie.training.report.write_report", full)
     agent = train("CartPole-v1", TINY, logdir=tmp_path / "run")
     told = capsys.readouterr().out.replace("\n", " ")
     assert told.count("the open-loop prediction failed (No space left on device)") == 1
