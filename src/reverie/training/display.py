@@ -1,4 +1,4 @@
-"""The progress of a run on the terminal or in a notebook. May import: rich.
+"""The progress of a run on the terminal or in a notebook. May import: `results`, rich.
 
 The display is not the run: whatever goes wrong when it writes (a closed pipe, a full disk, a lost terminal), training
 continues without it.
@@ -18,6 +18,8 @@ from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
+
+from reverie.results import printable
 
 
 class Status(NamedTuple):
@@ -51,11 +53,11 @@ class Display:
 
     def note(self, text: str | Table) -> None:
         """Print a sentence or a table."""
-        self._safely(lambda: self.console.print(text, markup=False))
+        self._safely(lambda: self.console.print(_printable(text) if isinstance(text, str) else text, markup=False))
 
     def warn(self, text: str) -> None:
         """Print a warning."""
-        self._safely(lambda: self.console.print("[yellow]Warning:[/]", escape(text)))
+        self._safely(lambda: self.console.print("[yellow]Warning:[/]", escape(_printable(text))))
 
     def update(self, status: Status) -> None:
         """Show the newest numbers: progress, time left, recent returns, rates and where the time goes."""
@@ -154,8 +156,13 @@ def grid(rows: Iterable[tuple[str, RenderableType]]) -> Table:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in rows:
-        table.add_row(name, value)
+        table.add_row(_printable(name), _printable(value) if isinstance(value, str) else value)
     return table
+
+
+def _printable(text: str) -> str:
+    """Escape all that a terminal could obey, which names from an environment or a folder may contain; keep lines."""
+    return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def counted(count: int, noun: str) -> str:
