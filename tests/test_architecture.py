@@ -49,7 +49,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "dashboard": {"errors", "spaces", "dreams", "storage", "results"},
     "training": TRAINING,
     FACE: TRAINING | {"training"},
-    "cli": TRAINING | {"training", "dashboard", FACE},
+    "evidence": {"config", "errors", "presets", "storage", "envs", "results", "training"},
+    "cli": TRAINING | {"training", "dashboard", "evidence", FACE},
     "__main__": {"cli"},
 }
 

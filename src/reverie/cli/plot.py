@@ -2,8 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
+
+from reverie.errors import InputError
+
+if TYPE_CHECKING:
+    from reverie.results import Curve, Reference
 
 
 @dataclass(frozen=True)
@@ -17,12 +23,31 @@ class Plot:
     metric: str = "episode/return"
     """Any metric that the runs have logged (docs/metrics.md)."""
 
+    published: bool = False
+    """Draw the published curve of each environment too. 'reverie benchmark --list' lists those that have one."""
+    methods: tuple[str, ...] = ("dreamerv3",)
+    """With --published: whose curves."""
+
     def __call__(self) -> None:
         from rich.console import Console
 
         from reverie.results import curves, find_runs, plot, table
 
         found = curves(find_runs(self.runs), self.metric)
+        references, notes = self._overlays(found)
         Console(soft_wrap=True).print(table(found))
-        picture, numbers = plot(found, self.out, self.metric)
+        for note in notes:
+            print(note)
+        picture, numbers = plot(found, self.out, self.metric, references)
         print(f"The picture is in '{picture}', its numbers are in '{numbers}'.")
+
+    def _overlays(self, found: "list[Curve]") -> "tuple[list[Reference], list[str]]":
+        """The published curves, and what to say about them."""
+        if not self.published:
+            return [], []
+        from reverie.evidence import overlays
+        from reverie.results.curves import EPISODE_RETURN
+
+        if self.metric != EPISODE_RETURN:
+            raise InputError(f"Published curves are of {EPISODE_RETURN}; leave out --metric {self.metric}.")
+        return overlays(found, self.methods)

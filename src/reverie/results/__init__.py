@@ -13,7 +13,7 @@ text        names from files, safe to print
 """
 
 from reverie.results.curves import Curve, curves
-from reverie.results.plot import plot, table
+from reverie.results.plot import Reference, plot, table
 from reverie.results.report import write_report
 from reverie.results.runs import Run, find_runs, read_metrics
 from reverie.results.statistics import bootstrap_interval, interquartile_mean
@@ -21,6 +21,7 @@ from reverie.results.text import printable
 
 __all__ = [
     "Curve",
+    "Reference",
     "Run",
     "bootstrap_interval",
     "curves",

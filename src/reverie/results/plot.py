@@ -2,8 +2,9 @@
 
 import csv
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.table import Table
@@ -14,16 +15,28 @@ from reverie.results.curves import FINAL, Curve
 from reverie.results.text import printable
 
 COLORS = ("#2a78c2", "#e87722", "#2f9e62", "#b5489a", "#8a6d3b", "#d0342c", "#4f5d75", "#7a9a01")
+GRAY, DASHES = "#5b6470", ("--", ":", "-.")  # of curves by others
 FORMAT = ".png"  # of a picture whose name has no suffix
 
 
-def plot(found: Sequence[Curve], picture: Path, metric: str) -> tuple[Path, Path]:
+class Reference(NamedTuple):
+    """A curve by others, drawn under ours: its mean and standard deviation at P environment steps, (P,) each."""
+
+    env: str
+    label: str
+    steps: np.ndarray
+    mean: np.ndarray
+    std: np.ndarray  # NaN where it is unknown
+
+
+def plot(found: Sequence[Curve], picture: Path, metric: str, references: Sequence[Reference] = ()) -> tuple[Path, Path]:
     """Draw curves, one panel per environment, and write their numbers to a CSV file next to the picture.
 
     Args:
         found: the curves.
         picture: where to write the picture; its suffix is the format, .png if it has none.
         metric: the name of what is drawn.
+        references: curves by others, drawn in gray and not part of the CSV file.
 
     Returns:
         The paths of the picture and of the CSV file.
@@ -48,6 +61,7 @@ def plot(found: Sequence[Curve], picture: Path, metric: str) -> tuple[Path, Path
     figure = Figure(size, dpi=150, layout="constrained")
     grid: Any = figure.subplots(rows, columns, squeeze=False)
     for axis, env in zip(grid.flat, envs, strict=False):
+        _draw_references(axis, [one for one in references if one.env == env])
         _panel(axis, env, [curve for curve in found if curve.env == env])
         axis.set_ylabel(_literal(metric.replace("/", " ")))
     for axis in list(grid.flat)[len(envs) :]:
@@ -90,6 +104,12 @@ def _panel(axis: Any, env: str, found: list[Curve]) -> None:
     axis.grid(alpha=0.25, lw=0.6)
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False, fontsize=9)
+
+
+def _draw_references(axis: Any, references: Sequence[Reference]) -> None:
+    for one, dashes in zip(references, cycle(DASHES), strict=False):
+        axis.fill_between(one.steps, one.mean - one.std, one.mean + one.std, color=GRAY, alpha=0.15, lw=0)
+        axis.plot(one.steps, one.mean, color=GRAY, lw=1.4, ls=dashes, label=f"published: {_literal(one.label)}, ± std")
 
 
 def _thousands(x: float, position: int) -> str:
