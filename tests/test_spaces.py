@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import gymnasium as gym
+import jax
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -557,6 +558,28 @@ def test_every_observation_can_be_encoded(space: Any, seed: int) -> None:
         assert encoded[key].dtype == DTYPES[type(feature)]
         if isinstance(feature, Discrete):
             assert ((encoded[key] >= 0) & (encoded[key] < feature.classes)).all()
+    # The way back leads into the space, and to the same features.
+    decoded = translation.decode_observation(encoded)
+    for row in gym.vector.utils.iterate(batch_space(space, n), decoded):
+        assert space.contains(row)
+    again = translation.encode_observation(decoded)
+    for key, value in encoded.items():
+        np.testing.assert_allclose(again[key], value, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.*Casting input")  # Gymnasium's, of a row that is a scalar
+@settings(max_examples=60, deadline=None)
+@given(space=ACTIONS, seed=st.integers(0, 99))
+def test_every_action_survives_the_way_to_the_policy_and_back(space: Any, seed: int) -> None:
+    translation, n = acting(space), 3
+    space.seed(seed)
+    actions = gym.vector.utils.concatenate(
+        space, [space.sample() for _ in range(n)], gym.vector.utils.create_empty_array(space, n)
+    )
+    again = translation.decode_action(translation.encode_action(actions))
+    for one, other in zip(jax.tree.leaves(actions), jax.tree.leaves(again), strict=True):
+        scale = max(1, float(np.abs(np.asarray(one, np.float64)).max(initial=0)))
+        np.testing.assert_allclose(np.asarray(other, np.float64), one, rtol=1e-5, atol=1e-5 * scale)
 
 
 @pytest.mark.parametrize("high", [INF, 3, 2**62 + 1])

@@ -40,10 +40,10 @@ class Leaf:
         step = (high - low) / 255
         return low, np.where(step > 0, step, 1)
 
-    def pick(self, tree: Any) -> Any:
-        """This leaf's value in an observation."""
+    def pick(self, tree: Any, what: str = "observation") -> Any:
+        """This leaf's value in an observation or, as `what` says, an action."""
         for depth, step in enumerate(self.path):
-            tree = entry(tree, step, self.path[: depth + 1])
+            tree = entry(tree, step, self.path[: depth + 1], what)
         return tree
 
 
@@ -52,13 +52,13 @@ def join(path: Path) -> str:
     return "/".join(map(str, path))
 
 
-def entry(tree: Any, step: str | int, path: Path) -> Any:
+def entry(tree: Any, step: str | int, path: Path, what: str = "observation") -> Any:
     """An entry of a Dict's or Tuple's value; indices may be strings, as `choose` returns them."""
     if isinstance(tree, tuple | list) and str(step).isdigit() and int(step) < len(tree):
         return tree[int(step)]
     if isinstance(tree, Mapping) and step in tree:
         return tree[step]
-    raise ValueError(f"the observation lacks {join(path)!r}, which is in its space")
+    raise ValueError(f"the {what} lacks {join(path)!r}, which is in its space")
 
 
 def choose(space: gym.Space[Any], keys: str) -> gym.Space[Any]:

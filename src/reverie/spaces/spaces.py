@@ -5,7 +5,7 @@ May import: the other files of this package; Gymnasium and NumPy.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,7 +17,16 @@ from reverie.spaces.features import Continuous, Discrete, Feature, Image
 from reverie.spaces.kinds import UnsupportedSpaceError, action_feature, caution, observation_feature
 from reverie.spaces.leaves import EVERYTHING, Leaf, choose, guided, leaves, nest, unguided
 from reverie.spaces.saving import space_from_json, space_to_json
-from reverie.spaces.values import as_array, check_same_length, decode, encode, first_infinite, zeros
+from reverie.spaces.values import (
+    as_array,
+    check_same_length,
+    decode,
+    decode_observation,
+    encode,
+    encode_action,
+    first_infinite,
+    zeros,
+)
 
 
 @dataclass(frozen=True)
@@ -153,14 +162,40 @@ class Spaces:
         Raises:
             ValueError: keys or shapes differ from the space's, a number is not finite, or a class is out of range.
         """
-        if set(action) != set(self.action_leaves):
-            raise ValueError(f"the action has the keys {sorted(action)}, expected {sorted(self.action_leaves)}")
-        decoded: dict[str, np.ndarray] = {}
+        return _decode("action", self.action_space, self.action_leaves, action, decode)
+
+    def decode_observation(self, features: Mapping[str, Any]) -> Any:
+        """Convert a batch of features to observations: the inverse of `encode_observation`.
+
+        Args:
+            features: key → (N, *shape): uint8 for images, numbers, and integers from 0 for classes.
+
+        Returns:
+            Arrays with a leading axis N in the structure of the observation space, within its bounds.
+
+        Raises:
+            ValueError: keys or shapes differ from the space's, a number is not finite, or a class is out of range.
+        """
+        return _decode("observation", self.observation_space, self.observation_leaves, features, decode_observation)
+
+    def encode_action(self, action: Any) -> dict[str, np.ndarray]:
+        """Convert a batch of the environments' actions to the policy's: the inverse of `decode_action`.
+
+        Args:
+            action: in the structure of the action space, with a leading axis N.
+
+        Returns:
+            key → (N, *shape): float32 in [-1, 1] where both bounds are finite, int32 from 0 for classes.
+
+        Raises:
+            ValueError: a key is missing, a shape differs, a number is not finite, or a class is out of range.
+        """
+        encoded = {}
         for key, leaf in self.action_leaves.items():
-            value = np.asarray(action[key])
-            decoded[key] = decode(f"action {key!r}", leaf, value)
-        check_same_length("action", decoded)
-        return nest(self.action_space, {leaf.path: decoded[key] for key, leaf in self.action_leaves.items()})
+            label = f"action {key!r}"
+            encoded[key] = encode_action(label, leaf, as_array(label, leaf.pick(action, "action")))
+        check_same_length("action", encoded)
+        return encoded
 
     def zero_observation(self, n: int) -> dict[str, np.ndarray]:
         """Zeros in the shapes of `encode_observation`, key → (n, *shape)."""
@@ -212,6 +247,21 @@ class Spaces:
             if all(isinstance(one, str) for one in keys):
                 return cls(*both, *keys)
         raise InputError(f"Saved spaces must be an object with 'observation' and 'action', got {data!r}.")
+
+
+def _decode(
+    what: str,
+    space: gym.Space[Any],
+    leaves: Mapping[str, Leaf],
+    values: Mapping[str, Any],
+    convert: Callable[[str, Leaf, np.ndarray], np.ndarray],
+) -> Any:
+    """Values by key in the structure of the space, each converted."""
+    if set(values) != set(leaves):
+        raise ValueError(f"the {what} has the keys {sorted(values)}, expected {sorted(leaves)}")
+    decoded = {key: convert(f"{what} {key!r}", leaf, np.asarray(values[key])) for key, leaf in leaves.items()}
+    check_same_length(what, decoded)
+    return nest(space, {leaf.path: decoded[key] for key, leaf in leaves.items()})
 
 
 def _image_contract(leaf: Leaf) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium import spaces
 
 from reverie.spaces.features import DTYPES, Continuous, Discrete, Feature, Image
-from reverie.spaces.kinds import both_bounds, start_and_count
+from reverie.spaces.kinds import both_bounds, bounds, start_and_count
 from reverie.spaces.leaves import Leaf
 
 LARGEST = float(np.finfo(np.float32).max)
@@ -73,6 +73,28 @@ def decode(label: str, leaf: Leaf, value: np.ndarray) -> np.ndarray:
     return convert(label, leaf.space, value)
 
 
+def encode_action(label: str, leaf: Leaf, value: np.ndarray) -> np.ndarray:
+    """Convert a batch of the leaf's actions to the policy's values: the inverse of `decode`."""
+    _check_shape(label, value, leaf.space.shape or ())
+    convert = _encode_classes if isinstance(leaf.feature, Discrete) else _normalize_numbers
+    return convert(label, leaf.space, value)
+
+
+def decode_observation(label: str, leaf: Leaf, value: np.ndarray) -> np.ndarray:
+    """Convert a batch of a feature's values to values of the leaf's space: the inverse of `encode`.
+
+    Numbers are clipped to the space's bounds and rounded if the space has integers.
+    """
+    _check_shape(label, value, leaf.feature.shape)
+    match leaf.feature:
+        case Image():
+            return _decode_image(leaf, value)
+        case Continuous():
+            _check_all(np.isfinite(value), label, value, "which is not finite: has the world model diverged?")
+            return _within_bounds(leaf.space, value.astype(np.float64))
+    return _decode_classes(label, leaf.space, value)
+
+
 def first_infinite(value: np.ndarray) -> str | None:
     """A complaint about the first number that is not finite as float32, with a fix; None if all are finite."""
     if value.dtype.kind != "f" or float(np.abs(value).max(initial=0)) <= LARGEST:  # False for NaN
@@ -110,6 +132,17 @@ def _encode_image(label: str, leaf: Leaf, value: np.ndarray) -> np.ndarray:
     return moved.astype(np.uint8, order="C", copy=True)
 
 
+def _decode_image(leaf: Leaf, value: np.ndarray) -> np.ndarray:
+    """Move the last axis back to where the space has channels and stacked frames, and undo the scale."""
+    shape = leaf.space.shape
+    moved = value.reshape(len(value), *(shape[axis] for axis in leaf.order))
+    image = moved.transpose(0, *(1 + np.argsort(leaf.order)))
+    if leaf.scale is None:
+        return image.astype(leaf.space.dtype)
+    low, step = leaf.scale
+    return _within_bounds(leaf.space, low + step * image.astype(np.float64))
+
+
 def _encode_numbers(label: str, value: np.ndarray) -> np.ndarray:
     if value.dtype.kind not in "fiub":
         raise ValueError(f"{label} is {value.dtype}, expected numbers")
@@ -117,6 +150,15 @@ def _encode_numbers(label: str, value: np.ndarray) -> np.ndarray:
         numbers = value.astype(np.float32)
     _check_all(np.isfinite(numbers), label, value, FINITE)
     return numbers
+
+
+def _normalize_numbers(label: str, space: spaces.Box, value: np.ndarray) -> np.ndarray:
+    """Map numbers linearly from their two finite bounds to [-1, 1]; others stay as they are."""
+    numbers = _encode_numbers(label, value)
+    low, high = bounds(space)
+    with np.errstate(invalid="ignore", over="ignore"):  # infinite bounds, in entries that `where` discards
+        unit = 2 * (value.astype(np.float64) - low) / np.where(high > low, high - low, 1) - 1
+    return np.where(both_bounds(space), np.clip(unit, -1, 1), numbers).astype(np.float32)
 
 
 def _encode_classes(label: str, space: Any, value: np.ndarray) -> np.ndarray:
@@ -131,14 +173,21 @@ def _encode_classes(label: str, space: Any, value: np.ndarray) -> np.ndarray:
 def _decode_numbers(label: str, space: spaces.Box, value: np.ndarray) -> np.ndarray:
     value = value.astype(np.float64)
     _check_all(np.isfinite(value), label, value, "which no environment can apply: has the policy diverged?")
-    low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+    low, high = bounds(space)
     unit = np.clip(value, -1, 1)
     with np.errstate(invalid="ignore"):  # 0 · inf, in entries that `where` discards
         mapped = np.where(both_bounds(space), (1 - unit) / 2 * low + (1 + unit) / 2 * high, value)
-        if space.dtype.kind != "f":
-            mapped = np.rint(mapped)
-        cast = mapped.astype(space.dtype)  # entries beyond the bounds may overflow, and are replaced next
-    return np.where(mapped >= high, space.high, np.where(mapped <= low, space.low, cast))
+    return _within_bounds(space, mapped)
+
+
+def _within_bounds(space: spaces.Box, value: np.ndarray) -> np.ndarray:
+    """float64 numbers as numbers of the space: rounded if it has integers, and clipped to its bounds."""
+    low, high = bounds(space)
+    if space.dtype.kind != "f":
+        value = np.rint(value)
+    with np.errstate(invalid="ignore", over="ignore"):
+        cast = value.astype(space.dtype)  # entries beyond the bounds may overflow, and are replaced next
+    return np.where(value >= high, space.high, np.where(value <= low, space.low, cast))
 
 
 def _decode_classes(label: str, space: Any, value: np.ndarray) -> np.ndarray:
