@@ -9,6 +9,8 @@ May import: `agent` and below, `replay`.
     video      a video file, written frame by frame
 
     dreamer    a run's newest readable checkpoint: its agent, and recorded moments to start from
+    model      the world model in the environment's own terms: observe, imagine, predict
+    environment  the world model as a Gymnasium environment, single or vectorized
     player     a dream: a tree of imagined states that starts at a recorded moment
     moments    recorded moments, read from a checkpoint
     scene      what the agent predicts and would do in one state, compiled
@@ -17,9 +19,25 @@ May import: `agent` and below, `replay`.
 
 from reverie.dreams.album import Album
 from reverie.dreams.dreamer import Dreamer
+from reverie.dreams.environment import DreamEnv, DreamVectorEnv
+from reverie.dreams.model import DreamModel
 from reverie.dreams.moments import Moment
 from reverie.dreams.open_loop import HORIZONS, OpenLoop, open_loop
 from reverie.dreams.player import Dream, State, Truth
 from reverie.dreams.scene import Scene
 
-__all__ = ["HORIZONS", "Album", "Dream", "Dreamer", "Moment", "OpenLoop", "Scene", "State", "Truth", "open_loop"]
+__all__ = [
+    "HORIZONS",
+    "Album",
+    "Dream",
+    "DreamEnv",
+    "DreamModel",
+    "DreamVectorEnv",
+    "Dreamer",
+    "Moment",
+    "OpenLoop",
+    "Scene",
+    "State",
+    "Truth",
+    "open_loop",
+]

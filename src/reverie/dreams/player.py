@@ -1,18 +1,18 @@
 """A dream: a tree of imagined states that starts at a recorded moment and grows with any actions.
 
-May import: `agent` and below, and `actions`, `moments` and `scene` of this room.
+May import: `agent` and below, and `actions`, `model`, `moments` and `scene` of this room.
 """
 
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from reverie.agent import Agent
 from reverie.dreams.actions import checked_action
+from reverie.dreams.model import DreamModel
 from reverie.dreams.moments import Moment
-from reverie.dreams.scene import Scene, describe, imagine, look
+from reverie.dreams.scene import Scene, describe, imagine
 from reverie.errors import InputError
 from reverie.experience import Experience
 from reverie.learner import compute_dtype
@@ -63,7 +63,7 @@ class Dream:
         self._key = None if seed is None else jax.random.key(seed)
         self._dtype = compute_dtype(agent.config.model)
         self._children = dict[tuple[int, bytes], int]()
-        latent = self._remember()
+        latent = DreamModel(agent).remember(moment)
         self.states = [State(None, 0, None, latent, self._describe(latent, 0), recorded=True)]
         self.now = 0
         size = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves((latent, self.states[0].scene)))
@@ -133,20 +133,6 @@ class Dream:
         """The record at the current time."""
         at = self._moment.start + self.state.time
         return jax.tree.map(lambda x: np.asarray(x[at]), self._moment.records)
-
-    def _remember(self) -> Latent:
-        """The state at the moment: the stored state of the first record, then updated with every record up to it."""
-        records, classes = self._moment.records, self._agent.config.model.classes
-        deter, stoch = (jnp.asarray(x[:1], jnp.float32) for x in (records.deter, np.eye(classes)[records.stoch]))
-        latent, action = Latent(deter, stoch), self._agent.spaces.zero_action(1)
-        for at in range(self._moment.start + 1):
-            observation, taken, is_first = jax.tree.map(
-                lambda x, at=at: x[at : at + 1], (records.observation, records.action, records.is_first)
-            )
-            if at or is_first.all():
-                latent = look(self._agent.networks, latent, observation, action, is_first, dtype=self._dtype)
-            action = taken
-        return latent
 
     def _imagine(self, action: dict[str, np.ndarray]) -> State:
         before = self.state

@@ -1,6 +1,6 @@
 """What an agent predicts and would do in a state of its world model.
 
-Compiled functions on a batch of one. May import: `distributions`, `learner`, `nn`, `ops`, `spaces`, `world_model`.
+Compiled functions on a batch of one. May import: `agent` and below, `model` of this room.
 """
 
 from collections.abc import Mapping
@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool
+from jaxtyping import Array
 
 from reverie.behaviour import Policy
-from reverie.distributions import Categorical, ImageMean, Key, Output, SymlogVector
+from reverie.distributions import Categorical, Key
+from reverie.dreams.model import predict
 from reverie.learner import Networks
 from reverie.nn import compute_cast
-from reverie.ops import symexp
 from reverie.world_model import Latent
 
 AnyArray = np.ndarray | jax.Array  # NumPy once fetched
@@ -34,23 +34,6 @@ class Scene(NamedTuple):
 
 
 @partial(jax.jit, static_argnames="dtype")
-def look(
-    networks: Networks,
-    latent: Latent,
-    observation: Mapping[str, Array],
-    previous_action: Mapping[str, Array],
-    is_first: Bool[Array, " n"],
-    *,
-    dtype: Any,
-) -> Latent:
-    """The most likely state after an observation; leaves (1, …)."""
-    model = compute_cast(networks, dtype).world_model
-    observation, previous_action = jax.tree.map(lambda x: x[:, None], (observation, previous_action))
-    latent = model.observe(latent, observation, previous_action, is_first[:, None])
-    return jax.tree.map(lambda x: x[:, 0].astype(jnp.float32), latent)
-
-
-@partial(jax.jit, static_argnames="dtype")
 def imagine(
     networks: Networks, latent: Latent, action: Mapping[str, Array], key: Key, time: int | Array, *, dtype: Any
 ) -> Latent:
@@ -64,27 +47,14 @@ def imagine(
 def describe(networks: Networks, latent: Latent, key: Key, time: int | Array, *, discount: float, dtype: Any) -> Scene:
     """The scene of a state; `discount` is what the continue head was trained with."""
     networks = compute_cast(networks, dtype)
-    model, policy = networks.world_model, networks.actor(latent.features)
-    scene = Scene(
-        {name: _in_own_units(output) for name, output in model.decode(latent).items()},
-        model.reward(latent).prediction(),
-        jnp.minimum(1.0, model.cont(latent).prediction() / discount),
-        networks.critic(latent.features).prediction(),
-        _distributions(policy),
-        policy.sample(_at(key, time, 1)),
-    )
+    policy = networks.actor(latent.features)
+    predicted = predict(networks, latent, discount=discount)
+    scene = Scene(**predicted._asdict(), policy=_distributions(policy), action=policy.sample(_at(key, time, 1)))
     return jax.tree.map(lambda x: x[0], scene)
 
 
 def _at(key: Key, time: int | Array, use: int) -> Key:
     return None if key is None else jax.random.fold_in(jax.random.fold_in(key, time), use)
-
-
-def _in_own_units(output: Output) -> Array:
-    prediction = output.prediction()
-    if isinstance(output, ImageMean):
-        return jnp.round(255 * prediction).astype(jnp.uint8)
-    return symexp(prediction) if isinstance(output, SymlogVector) else prediction
 
 
 def _distributions(policy: Policy) -> dict[str, dict[str, AnyArray]]:
