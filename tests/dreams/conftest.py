@@ -51,6 +51,12 @@ ENVS = {
 }
 
 
+@pytest.fixture
+def tiny() -> Config:
+    """The config of the runs."""
+    return TINY
+
+
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory) -> Path:
     """A folder with one run per entry of ENVS, under its name."""

@@ -1,5 +1,7 @@
 """The world model as an environment: Gymnasium's own checks, reproducibility, ends, and training in it."""
 
+from dataclasses import replace
+
 import equinox as eqx
 import gymnasium as gym
 import jax
@@ -7,8 +9,11 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
+from reverie.config import EnvConfig
 from reverie.dreams import DreamEnv, Dreamer, DreamModel, DreamVectorEnv
+from reverie.envs import make_env
 from reverie.errors import InputError
+from reverie.training import train
 
 KINDS = ("vector", "image", "continuous", "everything")
 
@@ -113,3 +118,15 @@ def test_what_makes_no_sense_is_refused(dreamers, change, words):
         DreamVectorEnv(dreamers["vector"].agent, dreamers["vector"].moments, **change)
     with pytest.raises(InputError, match="moment"):
         DreamVectorEnv(dreamers["vector"].agent, [])
+
+
+@pytest.mark.parametrize("mode", ["serial", "vector"])
+def test_an_agent_trains_in_the_dream_of_a_run(runs, tiny, mode):
+    config = replace(tiny, env=EnvConfig(envs=2, mode=mode, kwargs=("horizon=5", "moments=2")))
+    trained = train(f"dream:{runs / 'vector'}", config, steps=40, quiet=True)
+    assert trained.spaces.action_space == gym.spaces.Discrete(3)
+
+
+def test_a_dream_of_no_run_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no run in"):
+        make_env(f"dream:{tmp_path}")

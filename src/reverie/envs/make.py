@@ -1,6 +1,6 @@
 """Creates environments from names, factories and objects, with errors that say how to fix a wrong one.
 
-May import: `suites`, `drawing`, `from_dm_env`, `from_old_gym`; Gymnasium.
+May import: `suites`, `drawing`, `from_dm_env`, `from_dream`, `from_old_gym`; Gymnasium.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import gymnasium as gym
 from gymnasium.envs.registration import find_highest_version, parse_env_id
 from gymnasium.vector import VectorEnv
 
-from reverie.envs import drawing, suites
+from reverie.envs import drawing, from_dream, suites
 from reverie.envs.from_dm_env import FromDMEnv
 from reverie.envs.from_old_gym import FromOldGym
 from reverie.envs.functional import JaxEnv, Stepped
@@ -58,6 +58,7 @@ def make_env(env: EnvLike, **kwargs: Any) -> gym.Env[Any, Any]:
             - an environment of a suite: "atari100k/pong", "dmc/walker_walk", see `reverie.envs.suites`;
             - "module:Name-v0", where importing the module registers the id;
             - "module:factory", a function or class in an importable module;
+            - "dream:RUN", the world model of a trained run;
             - a function or class that returns an environment;
             - an environment object: a `gymnasium.Env` is returned unchanged, a `dm_env.Environment` or a `gym.Env`
               (of any version of Gym) is adapted to Gymnasium;
@@ -196,7 +197,7 @@ def _named_jax_env(name: str) -> Any:
     if suite := suites.suite_of(name):
         return suites.make(name) if suites.SUITES[suite].jax else None
     module, _, attribute = name.rpartition(":")
-    return getattr(_import(module), attribute, None) if module else None
+    return getattr(_import(module), attribute, None) if module and not from_dream.is_dream(name) else None
 
 
 def _make(env: Any, kwargs: dict[str, Any], registered: Callable[..., Any]) -> Any:
@@ -208,6 +209,8 @@ def _make(env: Any, kwargs: dict[str, Any], registered: Callable[..., Any]) -> A
 
 
 def _make_named(name: str, kwargs: dict[str, Any], registered: Callable[..., Any]) -> Any:
+    if from_dream.is_dream(name):
+        return from_dream.make(name, **kwargs)
     if suites.suite_of(name):
         return suites.make(name, **kwargs)
     name = name.removeprefix("gym/")

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from gymnasium.vector.utils import batch_space, iterate
 
+from reverie.envs.from_dream import is_dream
 from reverie.envs.functional import JaxEnv
 from reverie.envs.guard import BrokenEnvironmentError, Guarded, InterfaceError, contained
 from reverie.envs.interface import counted, warn
@@ -342,7 +343,8 @@ class Maker:
 
 def _trusted(env: EnvLike) -> bool:
     """Whether not to check an environment: there is only one of it, or it is Reverie's own adapter."""
-    return exists(env) or isinstance(env, JaxEnv) or (isinstance(env, str) and suite_of(env) is not None)
+    own = isinstance(env, str) and (suite_of(env) is not None or is_dream(env))
+    return exists(env) or isinstance(env, JaxEnv) or own
 
 
 def _hopeless(error: Exception, streak: int) -> bool:
