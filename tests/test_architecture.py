@@ -21,7 +21,7 @@ HALVES = MATHS | DATA
 LEARNER = HALVES | {"config", "world_model", "behaviour", "optim", "compiling"}
 AGENT = LEARNER | {"learner", "reference", "presets", "storage"}
 DREAMS = AGENT | {"agent", "replay"}
-TRAINING = AGENT | {"agent", "replay", "envs", "dreams", "results", "tuned"}
+TRAINING = AGENT | {"agent", "replay", "datasets", "envs", "dreams", "results", "tuned"}
 
 # In the order of the data's way, from the equations up to the command line: a row names only rows above it.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -43,6 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "reference": LEARNER | {"learner"},
     "agent": AGENT,
     "replay": DATA | {"storage"},
+    "datasets": DATA | {"storage"},
     "envs": DATA,
     "dreams": DREAMS,
     "results": {"config", "errors", "storage"},

@@ -40,18 +40,15 @@ class Eval:
     """Number of episodes to record."""
 
     def __call__(self) -> None:
-        from reverie.agent import Agent, read_description
+        from reverie.agent import Agent
         from reverie.compiling import use_cache
         from reverie.results import printable
         from reverie.training import evaluate
 
         use_cache()
-        agent = Agent.load(self.run, self.checkpoint)
-        env = self.env or read_description(self.run / "agent.json")[2]
-        if env is None:
-            raise InputError(f"'{self.run}' does not record its environment; name one with --env.")
+        env = environment_of(self.run, self.env)
         result = evaluate(
-            agent,
+            Agent.load(self.run, self.checkpoint),
             env,
             episodes=self.episodes,
             seed=self.seed,
@@ -65,3 +62,13 @@ class Eval:
         print(f"{printable(env)}: {result}")
         if self.video:
             print(f"The video is in '{self.video}'.")
+
+
+def environment_of(run: Path, named: str | None) -> str:
+    """The environment that was named, or the one in which the agent was trained."""
+    from reverie.agent import read_description
+
+    env = named or read_description(run / "agent.json")[2]
+    if env is None:
+        raise InputError(f"'{run}' does not record its environment; name one with --env.")
+    return env

@@ -17,6 +17,8 @@ from reverie.cli.evaluate import Eval
 from reverie.cli.flags import CHECKED, MARKERS, UNCHECKED, completed
 from reverie.cli.inspect import Inspect
 from reverie.cli.plot import Plot
+from reverie.cli.record import Record
+from reverie.cli.replay import Replay
 from reverie.cli.report import Report
 from reverie.cli.resume import Resume
 from reverie.cli.suites import Suites
@@ -29,6 +31,8 @@ COMMANDS: dict[str, Any] = {
     "eval": Eval,
     "plot": Plot,
     "report": Report,
+    "record": Record,
+    "replay": Replay,
     "inspect": Inspect,
     "dashboard": Dashboard,
     "suites": Suites,

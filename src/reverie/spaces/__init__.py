@@ -16,7 +16,7 @@ May import: `errors`; Gymnasium and NumPy. To support another kind of space, add
 
 from reverie.spaces.features import DTYPES, Continuous, Discrete, Feature, Image
 from reverie.spaces.kinds import UnsupportedSpaceError
-from reverie.spaces.leaves import EVERYTHING, choose, matching, restrict
+from reverie.spaces.leaves import EVERYTHING, Leaf, choose, matching, nest, restrict
 from reverie.spaces.spaces import Keys, Spaces
 
 __all__ = [
@@ -27,9 +27,11 @@ __all__ = [
     "Feature",
     "Image",
     "Keys",
+    "Leaf",
     "Spaces",
     "UnsupportedSpaceError",
     "choose",
     "matching",
+    "nest",
     "restrict",
 ]

@@ -8,6 +8,7 @@
     callbacks        how users measure, steer and stop a run
     saving, folder   checkpoints; run_file: how a run ended
     report, metrics  numbers to the display and to loggers
+    recording        datasets from what an agent plays, and from a run's replay buffer
     evaluation       whole episodes with a fixed policy; periodic: during a run
 """
 
@@ -16,7 +17,18 @@ from reverie.training.divergence import DivergedError
 from reverie.training.entry import train
 from reverie.training.evaluation import Evaluation, evaluate
 from reverie.training.inspection import inspect
+from reverie.training.recording import export_replay
 from reverie.training.saving import NotSavedError
 from reverie.training.trainer import Trainer
 
-__all__ = ["Callback", "DivergedError", "Evaluation", "NotSavedError", "Trainer", "evaluate", "inspect", "train"]
+__all__ = [
+    "Callback",
+    "DivergedError",
+    "Evaluation",
+    "NotSavedError",
+    "Trainer",
+    "evaluate",
+    "export_replay",
+    "inspect",
+    "train",
+]

@@ -1,4 +1,4 @@
-"""Evaluation: whole episodes with a fixed policy. May import: `agent`, `envs`, `filming`."""
+"""Evaluation: whole episodes with a fixed policy. May import: `agent`, `envs`, `filming`, `recording`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from reverie.envs.make import EnvLike
 from reverie.errors import InputError
 from reverie.learner import compute_dtype
 from reverie.training.filming import Film, filming
+from reverie.training.recording import Recorder, recording
 
 MAX_STEPS = 100_000
 # How to step environments like those of a run's `env.mode`; others are stepped in this process.
@@ -79,6 +80,7 @@ def evaluate(
     max_steps: int = MAX_STEPS,
     video: str | Path | None = None,
     video_episodes: int = 1,
+    record: str | Path | None = None,
 ) -> Evaluation:
     """Play whole episodes and return their returns and lengths; nothing is learned.
 
@@ -97,13 +99,14 @@ def evaluate(
             without an end is evaluated too; the result says how many episodes were cut off.
         video: where to write a video (.mp4 or .gif); needs the extra 'video'.
         video_episodes: how many episodes to film, one after another.
+        record: a new dataset for the episodes: a folder, or "minari:NAMESPACE/NAME-v0".
 
     Raises:
-        InputError: an argument is out of range, or the environment's spaces are not the agent's.
+        InputError: an argument is out of range, the environment's spaces are not the agent's, or the dataset exists.
     """
-    for name, value in (("episodes", episodes), ("envs", envs), ("max_steps", max_steps)):
+    for what, value in (("episodes", episodes), ("envs", envs), ("max_steps", max_steps)):
         if value < 1:
-            raise InputError(f"{name} must be at least 1, got {value}.")
+            raise InputError(f"{what} must be at least 1, got {value}.")
     use_cache()
     if video is not None and not 1 <= video_episodes <= episodes:
         raise InputError(f"video_episodes must be between 1 and the {episodes} episodes, got {video_episodes}.")
@@ -131,9 +134,20 @@ def evaluate(
                 f"The agent was trained for {agent.spaces.observation_space} and {agent.spaces.action_space}, but the "
                 f"environment has {environments.spaces.observation_space} and {environments.spaces.action_space}."
             )
-        with filming(environments, None if video is None else Path(video), video_episodes) as film:
+        name = env if isinstance(env, str) else None
+        with (
+            filming(environments, None if video is None else Path(video), video_episodes) as film,
+            recording(environments, record, name) as recorder,
+        ):
             result = play(
-                agent, environments, episodes, seed, deterministic=deterministic, max_steps=max_steps, film=film
+                agent,
+                environments,
+                episodes,
+                seed,
+                deterministic=deterministic,
+                max_steps=max_steps,
+                film=film,
+                recorder=recorder,
             )
     assert result is not None  # nothing stops it
     return result
@@ -152,6 +166,7 @@ def play(
     deterministic: bool = False,
     max_steps: int = MAX_STEPS,
     film: Film | None = None,
+    recorder: Recorder | None = None,
     stopped: Callable[[], bool] = _never,
 ) -> Evaluation | None:
     """Play episodes, spread evenly over environments that are seeded first.
@@ -178,7 +193,10 @@ def play(
             agent.networks, step.observation, step.is_first, carry, dtype=dtype, deterministic=deterministic
         )
         carry = carry if ready.all() else keep_rows(ready, carry, before)
-        step = environments.step(jax.device_get(carry.action))
+        action = jax.device_get(carry.action)
+        if recorder is not None:
+            recorder.take(step, action, ready)
+        step = environments.step(action)
         # Count rewards and decisions; an episode that is not wanted any more does not count.
         new = environments.ready
         returns, lengths = returns + np.where(new, step.reward, 0), lengths + (new & ~step.is_first)
@@ -188,6 +206,8 @@ def play(
                 film.take()  # the end of the last episode; those of others are taken before they are reset
             if finished[index] < wanted[index]:
                 result.append((float(returns[index]), int(lengths[index])))
+                if recorder is not None:
+                    recorder.end(step, int(index))
             finished[index] = wanted[index] if endless[index] else finished[index] + 1
             returns[index], lengths[index] = 0, 0
         cut_off += int(endless.sum())
