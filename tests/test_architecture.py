@@ -18,7 +18,7 @@ FACE = "__init__"  # `import reverie` itself, the public names
 MATHS = {"ops", "nn", "distributions"}
 DATA = {"spaces", "experience", "errors"}
 HALVES = MATHS | DATA
-LEARNER = HALVES | {"config", "world_model", "behaviour", "optim", "compiling"}
+LEARNER = HALVES | {"config", "world_model", "behaviour", "optim", "compiling", "devices"}
 AGENT = LEARNER | {"learner", "reference", "presets", "storage"}
 DREAMS = AGENT | {"agent", "replay"}
 TRAINING = AGENT | {"agent", "replay", "datasets", "envs", "dreams", "results", "tuned"}
@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "spaces": {"errors"},
     "experience": set(),
     "compiling": set(),
+    "devices": {"errors"},
     "storage": {"errors"},
     "ops": set(),
     "nn": {"ops"},

@@ -6,12 +6,16 @@ Names are imported on first use, which keeps `import reverie` and worker process
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from reverie.devices import share_memory as _share_memory
+
 if TYPE_CHECKING:
     from reverie.agent import Agent
     from reverie.config import Config
     from reverie.envs import make_env
     from reverie.training import Evaluation, evaluate, train
     from reverie.world_model import register_decoder, register_encoder
+
+_share_memory()  # before JAX looks for devices
 
 _HOMES = {
     "train": "reverie.training",

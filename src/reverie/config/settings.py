@@ -44,7 +44,8 @@ class ModelConfig:
     decoders: tuple[str, ...] = ()
     """Custom decoders of single observations, as pairs KEY=NAME; see reverie.register_decoder."""
     compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Precision of the networks' computations. auto: float32 on CPUs, bfloat16 on accelerators."""
+    """Precision of the networks' computations. auto: bfloat16 on accelerators that have it, else float32. On recent
+    NVIDIA GPUs, products of float32 are computed in TF32 unless JAX_DEFAULT_MATMUL_PRECISION is float32."""
     forms: Literal["auto", "textbook"] = "auto"
     """How updates are computed. auto: as is fastest on the device. textbook: as the equations are written, to try out
     changes of the algorithm."""

@@ -1,6 +1,7 @@
 """The learner: one gradient step on world model, actor and critic (docs/algorithm.md, sections 3 to 5).
 
-May import: `world_model`, `behaviour`, `optim` and what they build on, `experience`, `config`, `compiling`.
+May import: `world_model`, `behaviour`, `optim` and what they build on, `experience`, `config`, `compiling`,
+`devices`.
 """
 
 from reverie.learner.forms import TEXTBOOK, Forms

@@ -9,6 +9,7 @@ from jaxtyping import PRNGKeyArray
 
 from reverie.behaviour import Actor, Critic
 from reverie.config import ModelConfig
+from reverie.devices import best_dtype
 from reverie.spaces import Continuous, Discrete, Feature, matching
 from reverie.world_model import WorldModel, chosen_decoders, chosen_encoders
 
@@ -61,4 +62,4 @@ def compute_dtype(config: ModelConfig) -> jnp.dtype:
     """Return the dtype of matrix products: the configured one, or for `auto` the best of the default device."""
     if config.compute_dtype != "auto":
         return jnp.dtype(config.compute_dtype)
-    return jnp.dtype(jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16)
+    return jnp.dtype(best_dtype(jax.devices()[0]))

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from reverie.agent import Agent
 from reverie.config import Config, RunConfig
+from reverie.devices import caution, precision
 from reverie.envs.suites import suite_of
 from reverie.learner import compute_dtype
 from reverie.presets import SUITES
@@ -36,7 +37,7 @@ def describe(agent: Agent, env: str, replay: Replay) -> Table:
         head = "categorical" if isinstance(feature, Discrete) else "bounded normal"
         table.add_row("acts", f"{key}: {_feature(feature)} → {head}")
     table.add_row("model", _model(agent))
-    table.add_row("device", f"{jax.devices()[0].device_kind} ({jax.default_backend()}), {compute_dtype(config.model)}")
+    table.add_row("device", _device(config))
     table.add_row("replay", _replay(config, replay))
     table.add_row("pace", _pace(config))
     if (repeat := config.env.action_repeat) > 1:
@@ -58,6 +59,8 @@ def cautions(agent: Agent) -> list[str]:
         found.append(
             'this machine has a GPU, but JAX runs on the CPU; install JAX for GPUs with: pip install "reverie[gpu]"'
         )
+    if old := caution(config.model.compute_dtype, jax.devices()[0]):
+        found.append(old)
     if unused := [key for key in agent.spaces.observation if key not in _paths(agent.world_model)]:
         found.append(
             f"replay stores observations that are neither encoded nor predicted: {', '.join(unused)}; "
@@ -75,6 +78,11 @@ def cautions(agent: Agent) -> list[str]:
             "Raise run.steps, or lower replay.batch or replay.length."
         )
     return found
+
+
+def _device(config: Config) -> str:
+    device = jax.devices()[0]
+    return f"{device.device_kind} ({device.platform}), {precision(compute_dtype(config.model).name, device)}"
 
 
 def _model(agent: Agent) -> str:

@@ -15,6 +15,7 @@ from gymnasium.vector import VectorEnv
 from reverie.agent import Agent
 from reverie.agent.transfer import Piece, transfer
 from reverie.config import Config
+from reverie.devices import check_dtype
 from reverie.envs import AnyEnvironments, exists, keys_of, open_environments, settings_of
 from reverie.envs.compiled import CompiledEnvironments
 from reverie.envs.make import EnvLike, find_jax_env
@@ -100,7 +101,12 @@ def make_environments(env: EnvLike, config: Config) -> AnyEnvironments | Compile
 def make_loop(
     envs: AnyEnvironments | CompiledEnvironments, config: Config, clock: Clock, logdir: Path | None
 ) -> LearningLoop[Any]:
-    """The loop for this kind of environments; `logdir` is for a replay buffer on disk."""
+    """The loop for this kind of environments; `logdir` is for a replay buffer on disk.
+
+    Raises:
+        InputError: the device does not compute in the configured dtype.
+    """
+    check_dtype(config.model.compute_dtype, jax.devices()[0])
     if isinstance(envs, CompiledEnvironments):
         return CompiledLoop(envs, config, clock, logdir)
     return Loop(envs, config, clock, logdir)
