@@ -72,7 +72,7 @@ def test_importing_the_package_is_enough():
     assert done.stdout == "False\n"
 
 
-@pytest.mark.parametrize("device", HAVE_BFLOAT16 + LACK_IT, ids=lambda device: getattr(device, "compute_capability", ""))
+@pytest.mark.parametrize("device", HAVE_BFLOAT16 + LACK_IT, ids=lambda device: f"{vars(device)}")
 def test_auto_is_bfloat16_where_the_device_has_it(device, monkeypatch):
     monkeypatch.setattr(jax, "devices", lambda: [device])
     assert compute_dtype(ModelConfig()) == ("bfloat16" if device in HAVE_BFLOAT16 else "float32")
@@ -101,7 +101,8 @@ def test_a_run_says_what_its_gpu_lacks(monkeypatch):
 def test_precision_names_tf32_where_jax_rounds_to_it():
     assert devices.precision("float32", H100) == "float32 with products in TF32"
     assert devices.precision("bfloat16", H100) == "bfloat16"
-    assert [devices.precision("float32", device) for device in (CPU, T4, TPU)] == ["float32"] * 3
+    assert [devices.precision("float32", device) for device in (CPU, T4, MI300)] == ["float32"] * 3
+    assert devices.precision("float32", TPU) == "float32 with products in bfloat16"
     for asked, told in (("default", "float32 with products in TF32"), ("float32", "float32"), ("highest", "float32")):
         with jax.default_matmul_precision(asked):
             assert devices.precision("float32", H100) == told

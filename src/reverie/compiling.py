@@ -24,8 +24,8 @@ def use_cache() -> Path | None:
     """Cache compiled programs on disk, so that the next process starts quickly; return the folder, None if disabled.
 
     The folder is `$XDG_CACHE_HOME/reverie/compiled`, by default `~/.cache/reverie/compiled`. A folder that JAX was
-    given already (`JAX_COMPILATION_CACHE_DIR`) is kept. On a GPU, XLA keeps its autotuning results there too. `REVERIE_COMPILE_CACHE=0` disables the cache; deleting the
-    folder is always safe.
+    given already (`JAX_COMPILATION_CACHE_DIR`) is kept. `REVERIE_COMPILE_CACHE=0` disables the cache; deleting the
+    folder is always safe. On a GPU, JAX makes XLA keep its autotuning results there, too.
     """
     if os.environ.get(CACHE_SWITCH) == "0":
         return None

@@ -70,11 +70,12 @@ def precision(dtype: str, device: Any) -> str:
     """Describe the precision of matrix products, as configured in JAX: "float32 with products in TF32"."""
     import jax
 
+    if dtype != "float32" or jax.config.values["jax_default_matmul_precision"] not in (None, "default"):
+        return dtype
+    if device.platform == "tpu":
+        return "float32 with products in bfloat16"
     number = capability(device)
-    rounds = jax.config.values["jax_default_matmul_precision"] in (None, "default")
-    if dtype == "float32" and rounds and number is not None and number >= BFLOAT16_SINCE:
-        return "float32 with products in TF32"
-    return dtype
+    return dtype if number is None or number < BFLOAT16_SINCE else "float32 with products in TF32"
 
 
 def _lacks_bfloat16(device: Any) -> bool:
