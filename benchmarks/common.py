@@ -25,9 +25,12 @@ from reverie.presets import SIZES
 from reverie.spaces import Continuous, Discrete, Feature, Image
 from reverie.tuned import best_forms
 
-Size = Literal["size1m", "size12m", "size25m", "size50m", "size100m", "size200m", "size400m"]
+Size = Literal["tiny", "size1m", "size12m", "size25m", "size50m", "size100m", "size200m", "size400m"]
 Input = Literal["vector", "pixels", "both"]
 Dtype = Literal["auto", "float32", "bfloat16"]
+
+# Tiny is for trying a benchmark out.
+MODELS = {"tiny": ModelConfig(deter=32, hidden=8, classes=4, units=16, groups=4, blocks=4), **SIZES}
 
 
 def workload(
@@ -58,7 +61,7 @@ def workload(
     config = Config()
     config = replace(
         config,
-        model=replace(SIZES[size] if isinstance(size, str) else size, compute_dtype=dtype),
+        model=replace(MODELS[size] if isinstance(size, str) else size, compute_dtype=dtype),
         replay=replace(config.replay, batch=batch, length=length),
     )
     flags = np.zeros(shape, bool)
@@ -105,6 +108,16 @@ def milliseconds(function: Callable[[], Any], repeats: int) -> list[float]:
         jax.block_until_ready(function())
         times.append(1e3 * (time.perf_counter() - start))
     return times
+
+
+def pipelined(function: Callable[[], Any], repeats: int) -> dict[str, float]:
+    """Time calls that don't wait for each other, as in training: the time per call, and the time to dispatch one."""
+    start = time.perf_counter()
+    outputs = [function() for _ in range(repeats)]
+    dispatched = time.perf_counter()
+    jax.block_until_ready(outputs)
+    ended = time.perf_counter()
+    return {"queued ms": 1e3 * (ended - start) / repeats, "dispatch ms": 1e3 * (dispatched - start) / repeats}
 
 
 def quartiles(times: Sequence[float]) -> dict[str, float]:

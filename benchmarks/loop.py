@@ -15,11 +15,10 @@ import numpy as np
 import tyro
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
-from benchmarks.common import Size, report
+from benchmarks.common import MODELS, Size, report
 from reverie.config import Config
 from reverie.envs import make_env
 from reverie.envs.suites import missing
-from reverie.presets import SIZES
 from reverie.training import train
 from reverie.training.clock import PARTS
 
@@ -131,7 +130,7 @@ def measure(settings: Settings, env: str, mode: Mode, ratio: float, envs: int) -
     )
     config = replace(
         config,
-        model=SIZES[settings.size],
+        model=MODELS[settings.size],
         replay=replace(config.replay, capacity=200_000),  # the run is unlimited
         run=run,
         env=replace(config.env, envs=envs, mode=mode),

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ from benchmarks.common import (
     report,
     workload,
 )
+from benchmarks.kernels import profiled, table
 from reverie.nn import plain_convolutions
 
 
@@ -47,7 +47,11 @@ class Settings:
     textbook: bool = False
     """Use the literal form instead of the forms tuned for a CPU."""
     profile: Path | None = None
-    """Folder for JAX's profile of three updates; the most expensive kernels are printed too."""
+    """Folder for a profile of three updates, one file for each combination; the kernels that take longest are printed,
+    and how many there are, compared with the count that benchmarks.ahead makes."""
+    cache: Path | None = None
+    """A compile cache to share with other processes. A cold start is not measured then; with --repeats 0, nothing but
+    compilation is done."""
     output: Path = Path("benchmarks/results")
 
 
@@ -58,11 +62,19 @@ def main(settings: Settings) -> None:
             for dtype in settings.dtype:
                 case = {"size": size, "input": inputs, "dtype": dtype, "textbook": settings.textbook}
                 case |= {"batch": settings.batch, "length": settings.length, "repeats": settings.repeats}
-                with tempfile.TemporaryDirectory() as cache:
-                    cold = _in_process(case | {"repeats": 0}, cache, None)
-                    warm = _in_process(case, cache, settings.profile)
-                rows.append({**case, "first cold s": cold["first"], "first warm s": warm.pop("first"), **warm})
+                rows.append({**case, **_starts_and_times(case, settings)})
     report("update", settings, rows, settings.output)
+
+
+def _starts_and_times(case: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """Measure in a process with an empty compile cache, then in one that finds its program there."""
+    if settings.cache:
+        warm = _in_process(case, str(settings.cache), settings.profile)
+        return {"first s": warm.pop("first"), **warm}
+    with tempfile.TemporaryDirectory() as cache:
+        cold = _in_process(case | {"repeats": 0}, cache, None)
+        warm = _in_process(case, cache, settings.profile)
+    return {"first cold s": cold["first"], "first warm s": warm.pop("first"), **warm}
 
 
 def _in_process(case: dict[str, Any], cache: str, profile: Path | None) -> dict[str, Any]:
@@ -105,24 +117,34 @@ def _measure(case: dict[str, Any], profile: Path | None) -> dict[str, Any]:
         return result
     milliseconds(update, 2)
     times = milliseconds(update, case["repeats"])
+    queued = pipelined(lambda: update()[1], 2 * case["repeats"])
     peak = peak_gflops(learner.dtype)
     work = useful_gflop(*load)
     middle = quartiles(times)
     result |= {f"{name} ms": value for name, value in middle.items()}
     result |= {
+        **queued,
         "GFLOP": work,
         "XLA's GFLOP": compiled.cost_analysis().get("flops", 0.0) / 1e9,
         "peak GFLOP/s": peak,
-        "share of peak": work / (middle["median"] / 1e3) / peak,
+        "share of peak": work / (queued["queued ms"] / 1e3) / peak,
         "host MiB": host_memory(),
         "device MiB": device_memory(),
         "times": times,
     }
     if profile:
-        with jax.profiler.trace(str(profile)):
-            milliseconds(update, 3)
-        _print_kernels(profile, updates=3)
+        name = "-".join(str(case[part]) for part in ("size", "input", "dtype")) + "-textbook" * case["textbook"]
+        kernels = profiled(lambda: milliseconds(update, 3), profile / f"{name}.xplane.pb.gz")
+        result |= {"launches": sum(kernel.calls for kernel in kernels) / 3, "launches counted": _counted(compiled)}
+        print(table(kernels, updates=3))
     return result
+
+
+def _counted(compiled: Any) -> int:
+    """Count the launches of a program from its text, as `benchmarks.ahead` does for a GPU that is not there."""
+    from benchmarks.ahead import launches  # sets variables for JAX, which has read them by now
+
+    return launches(compiled.as_text(), lambda times, each: None)
 
 
 def useful_gflop(*load: Any) -> float:
@@ -132,24 +154,6 @@ def useful_gflop(*load: Any) -> float:
     state = state._replace(networks=literal(state.networks))
     with plain_convolutions():
         return gflop(learner.update, state, batch, jax.random.key(1))
-
-
-def _print_kernels(folder: Path, updates: int, top: int = 25) -> None:
-    """Print the most expensive kernels of the newest profile in a folder."""
-    newest = max(folder.rglob("*.xplane.pb"), key=lambda path: path.stat().st_mtime)
-    spent: Counter[str] = Counter()
-    count: Counter[str] = Counter()
-    for plane in jax.profiler.ProfileData.from_file(str(newest)).planes:
-        for line in plane.lines:
-            if "python" in line.name.lower() or "Python" in plane.name:
-                continue
-            for event in line.events:
-                if not event.name.startswith(("ThunkExecutor", "end:")):
-                    spent[event.name] += event.duration_ns
-                    count[event.name] += 1
-    print(f"\n| ms per update | calls | kernel |\n| --- | --- | --- |  (profile: {newest})")
-    for name, nanoseconds in spent.most_common(top):
-        print(f"| {nanoseconds / 1e6 / updates:.2f} | {count[name] // updates} | {name} |")
 
 
 if __name__ == "__main__":
