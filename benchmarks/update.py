@@ -25,6 +25,7 @@ from benchmarks.common import (
     literal,
     milliseconds,
     peak_gflops,
+    pipelined,
     quartiles,
     report,
     workload,
