@@ -39,8 +39,9 @@ OPTIMIZER = f"train/{UPDATES - 1}/opt/opt/"
 RMS, MOMENTUM = OPTIMIZER + "state/1/1/", OPTIMIZER + "state/2/1/"
 HORIZON = 5  # the one size that no array shows
 
-# LLVM's optimisations take most of the time that compilation takes, and gain nothing on a few steps.
-compiled = partial(jax.jit, compiler_options={"xla_backend_optimization_level": "0"})
+# On a CPU, LLVM's optimizations take most of the time of compilation, and gain nothing in a few steps.
+OPTIONS = {"xla_backend_optimization_level": "0"} if jax.default_backend() == "cpu" else {}
+compiled = partial(jax.jit, compiler_options=OPTIONS)
 
 
 class Golden:

@@ -80,7 +80,8 @@ def _gpus() -> Iterator[Finding]:
     for line in answer.strip().splitlines():
         number, name, free, total, load = (field.strip() for field in line.split(","))
         sizes = [in_units(int(size) * 2**20) if size.isdigit() else "?" for size in (free, total)]
-        yield Finding("ok", f"gpu {number}", f"{name}: {' of '.join(sizes)} free, {load}% busy")
+        busy = f", {load}% busy" if load.isdigit() else ""  # unknown for a part of a GPU
+        yield Finding("ok", f"gpu {number}", f"{name}: {' of '.join(sizes)} free{busy}")
 
 
 def _memory(device: Any) -> Iterator[Finding]:
