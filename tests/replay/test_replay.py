@@ -548,3 +548,22 @@ def test_write_latents_refuses_other_shapes(shapes: tuple, message: str) -> None
 def test_refuses_sizes_that_hold_no_sequence(options: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Replay(TEMPLATE, **options)
+
+
+def test_recordings_are_loaded_as_if_they_had_been_added() -> None:
+    """Of different lengths, in two rounds, one of them longer than its stream; the seams are ends of episodes."""
+    num_envs, length = 3, 8
+    replay = make(num_envs, length, sequence=3, segment=5)
+    rounds = [np.array([3, 0, 12]), np.array([2, 4, 1])]
+    received = np.zeros(num_envs, int)
+    for lengths in rounds:
+        times = received[:, None] + np.arange(lengths.max())
+        replay.load(contents(np.arange(num_envs)[:, None], times), lengths)
+        received += lengths
+    for stream, recording in enumerate(replay.recordings()):
+        held = np.arange(max(0, received[stream] - length), received[stream])
+        np.testing.assert_array_equal(recording.reward, contents(np.array(stream), held).reward)
+        seams = [rounds[0][stream] - 1] if rounds[0][stream] else []
+        np.testing.assert_array_equal(held[recording.is_last], seams)
+    drawn = replay.sample(200)
+    assert len(set(starts(drawn.rows))) == sum(np.minimum(received, length) - 2)  # all of them, and none queued first

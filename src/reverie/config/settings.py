@@ -133,6 +133,9 @@ class ReplayConfig:
     home: Literal["memory", "disk", "device"] = "memory"
     """Where the replay buffer is kept. memory: in the host's RAM. disk: in a file in the run's folder, for buffers
     larger than RAM. device: in the accelerator's memory."""
+    dataset: str = ""
+    """Recorded episodes that fill the replay buffer before a run begins: a folder, or minari:NAMESPACE/NAME-v0. Empty:
+    none."""
     memory: str = "auto"
     """Space that the replay buffer may use there, such as 8GiB. auto: a share of what is free. A run that needs more
     stops before it starts."""
@@ -155,11 +158,12 @@ class EnvConfig:
     """Keyword arguments for creating each environment, as name=value: --env.kwargs is_slippery=False map_name=8x8."""
     reset_options: tuple[str, ...] = ()
     """Options of every reset, as name=value."""
-    mode: Literal["auto", "serial", "parallel", "async", "vector", "compiled"] = "auto"
+    mode: Literal["auto", "serial", "parallel", "async", "vector", "compiled", "offline"] = "auto"
     """How environments are stepped. serial: one after the other in this process. parallel: each in its own worker
     process, in lockstep; for slow environments. async: in worker processes that do not wait for each other; runs are
     not reproducible. vector: by a single gymnasium VectorEnv. compiled: inside the compiled program, for environments
-    written in JAX. auto: compiled where possible, else serial."""
+    written in JAX. offline: not at all; training uses replay.dataset alone, and each step is one update. auto: compiled
+    where possible, else serial."""
     info: str = r"(?!episode/|TimeLimit\.truncated$|_).*"
     """Regular expression: which numbers and booleans in the info of finished episodes become metrics. The default is
     all but those that Gymnasium's wrappers add for themselves."""

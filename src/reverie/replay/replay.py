@@ -168,6 +168,27 @@ class Replay:
         """
         self._streams.extend(self._layout.check(records, self._num_envs, records.reward.shape[1]))
 
+    def load(self, records: Experience, lengths: np.ndarray) -> None:
+        """Append recordings, one per stream, leaves (N, time, ...), of which the first `lengths` (N,) records count.
+
+        Unlike what `add` and `extend` append, they don't enter the online queue: nothing of them is new. Of a recording
+        that is longer than its stream, the newest records are kept.
+
+        Raises:
+            ValueError: like `add`.
+            OSError: there is not enough memory; the buffer is unchanged.
+        """
+        time = records.reward.shape[1]
+        checked = self._layout.check(records, self._num_envs, time)
+        kept = np.arange(time) >= lengths[:, None] - self._streams.length
+        which = kept & (np.arange(time) < lengths[:, None])
+        ids = self._streams.count[:, None] + np.arange(time)
+        self._streams.cut_off(lengths > 0)
+        self._streams.write(ids, which, checked)
+        self._streams.advance(self._streams.count + lengths)
+        if self._online:
+            self._online.contexts[:] = np.maximum(0, self._streams.count - 1)
+
     def sample(self, batch: int) -> Sample:
         """Sample B = `batch` sequences: first those in the online queue, then uniformly from all sequences.
 

@@ -19,7 +19,7 @@ from reverie.replay import Replay
 from reverie.spaces import Continuous, Discrete, Feature, Image
 from reverie.training.display import counted, grid
 from reverie.training.memory import in_units
-from reverie.training.records import prefill
+from reverie.training.records import prefill, records_to_write
 from reverie.world_model import WorldModel
 from reverie.world_model.canvas import canvas_size
 from reverie.world_model.inputs import image_features
@@ -67,6 +67,8 @@ def cautions(agent: Agent) -> list[str]:
             "leave them out with env.keys."
         )
     found += agent.spaces.cautions()
+    if config.env.mode == "offline":
+        return found
     ratio, usual = config.run.train_ratio, RunConfig().train_ratio
     if not usual / 16 <= ratio <= usual * 4:  # the paper's range from 32 to 1024
         effect = "rarely, which wastes data" if ratio < usual else "very often, which is slow and may overfit"
@@ -95,10 +97,10 @@ def _model(agent: Agent) -> str:
 
 def _replay(config: Config, replay: Replay) -> str:
     where = {"memory": "in memory", "disk": "on disk", "device": "on the device"}[config.replay.home]
-    steps = config.run.steps
+    steps = records_to_write(config)
     grows = f"{in_units(min(steps, replay.capacity) * replay.nbytes_per_record)} for {steps:,} steps, at most "
-    if config.replay.home == "device":
-        grows = ""  # all of it is allocated at once
+    if config.replay.home == "device" or not steps:
+        grows = ""  # all of it is allocated at once, or as much as the dataset needs
     return (
         f"{where}, {replay.nbytes_per_record:,} bytes per step: {grows}"
         f"{in_units(replay.nbytes_full)} at its capacity of {replay.capacity:,}"
@@ -106,6 +108,8 @@ def _replay(config: Config, replay: Replay) -> str:
 
 
 def _pace(config: Config) -> str:
+    if config.env.mode == "offline":
+        return f"offline: each step is one update of {config.replay.batch} × {config.replay.length} recorded steps"
     pace = config.run.train_ratio / (config.replay.batch * config.replay.length)
     if pace >= 1:
         each = f"{pace:.3g} updates per env step"

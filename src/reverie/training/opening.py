@@ -1,6 +1,6 @@
 """What a run is made of before its first step: config, environments, loop and folder, each checked.
 
-May import: everything below `training`, and of it `clock`, `compiled`, `folder`, `learning` and `loop`.
+May import: everything below `training`, and of it `clock`, `compiled`, `folder`, `learning`, `loop` and `offline`.
 """
 
 import re
@@ -15,6 +15,7 @@ from gymnasium.vector import VectorEnv
 from reverie.agent import Agent
 from reverie.agent.transfer import Piece, transfer
 from reverie.config import Config
+from reverie.datasets import open_dataset
 from reverie.devices import check_dtype
 from reverie.envs import AnyEnvironments, exists, keys_of, open_environments, settings_of
 from reverie.envs.compiled import CompiledEnvironments
@@ -22,12 +23,14 @@ from reverie.envs.make import EnvLike, find_jax_env
 from reverie.envs.suites import suite_of
 from reverie.errors import InputError
 from reverie.presets import for_suite
+from reverie.spaces import Spaces
 from reverie.training.clock import Clock
 from reverie.training.compiled import CompiledLoop
 from reverie.training.display import counted
 from reverie.training.folder import holds_checkpoint
 from reverie.training.learning import LearningLoop
 from reverie.training.loop import Loop
+from reverie.training.offline import NoEnvironments, OfflineLoop
 from reverie.training.weights_and_biases import check_installed
 
 Resume = Literal["auto", "must", "never"]
@@ -69,9 +72,16 @@ def check_request(config: Config, logdir: Path | None, resume: Resume) -> None:
         check_installed()
 
 
-def make_environments(env: EnvLike, config: Config) -> AnyEnvironments | CompiledEnvironments:
-    """The run's environments: inside the compiled program if they are written in JAX, else stepped from Python."""
+def make_environments(env: EnvLike, config: Config) -> AnyEnvironments | CompiledEnvironments | NoEnvironments:
+    """The run's environments: inside the compiled program if they are written in JAX, else stepped from Python.
+
+    A run that is trained offline has none, only the spaces of the dataset or, if it does not know them, of `env`.
+    """
     settings = config.env
+    if settings.mode == "offline":
+        if not config.replay.dataset:
+            raise InputError("env.mode is 'offline', but there is nothing to train on; name a dataset with --dataset.")
+        return NoEnvironments(_recorded_spaces(env, config), settings.envs)
     jax_env = find_jax_env(env) if settings.mode in ("auto", "compiled") else None
     if jax_env is None and settings.mode == "compiled":
         raise InputError(f"env.mode is 'compiled', but {env!r} is not written in JAX; set env.mode to 'auto'.")
@@ -98,8 +108,16 @@ def make_environments(env: EnvLike, config: Config) -> AnyEnvironments | Compile
     )
 
 
+def _recorded_spaces(env: EnvLike, config: Config) -> Spaces:
+    dataset, settings = open_dataset(config.replay.dataset), config.env
+    if dataset.spaces is not None:
+        return keys_of(settings).spaces(dataset.spaces.observation_space, dataset.spaces.action_space)
+    with open_environments(env, 1, seed=config.seed, **settings_of(settings)) as environments:
+        return environments.spaces
+
+
 def make_loop(
-    envs: AnyEnvironments | CompiledEnvironments, config: Config, clock: Clock, logdir: Path | None
+    envs: AnyEnvironments | CompiledEnvironments | NoEnvironments, config: Config, clock: Clock, logdir: Path | None
 ) -> LearningLoop[Any]:
     """The loop for this kind of environments; `logdir` is for a replay buffer on disk.
 
@@ -107,6 +125,8 @@ def make_loop(
         InputError: the device does not compute in the configured dtype.
     """
     check_dtype(config.model.compute_dtype, jax.devices()[0])
+    if isinstance(envs, NoEnvironments):
+        return OfflineLoop(envs, config, clock, logdir)
     if isinstance(envs, CompiledEnvironments):
         return CompiledLoop(envs, config, clock, logdir)
     return Loop(envs, config, clock, logdir)

@@ -89,7 +89,7 @@ class PeriodicEvaluation:
             config.envs if config.mode == "vector" else min(config.envs, self._episodes),
             seed=self._seed,
             held_out=True,
-            mode="parallel" if config.mode == "async" else config.mode,  # the same episodes each time
+            mode="parallel" if config.mode == "async" else "auto" if config.mode == "offline" else config.mode,
             timeout=config.timeout,
             **settings_of(config),
         )

@@ -33,11 +33,13 @@ def prefill(config: Config) -> int:
 
 
 def records_to_write(config: Config) -> int:
-    """The number of records this run will write at least.
+    """The number of records this run will write at least, those of a dataset not counted.
 
     On disk every stream has as much room as the longest one. If environments don't wait for each other, any one of
     them may take all the steps.
     """
+    if config.env.mode == "offline":
+        return 0
     alone = config.env.mode == "async" and config.replay.home == "disk"
     return config.run.steps * (config.env.envs if alone else 1)
 

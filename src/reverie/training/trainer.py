@@ -12,6 +12,7 @@ from reverie.agent import Agent
 from reverie.agent.transfer import Piece
 from reverie.compiling import use_cache
 from reverie.config import Config
+from reverie.datasets import open_dataset
 from reverie.envs.make import EnvLike
 from reverie.training import memory
 from reverie.training.callbacks import Callbacks, Until
@@ -23,6 +24,7 @@ from reverie.training.dreaming import Dreams
 from reverie.training.episodes import Episodes
 from reverie.training.folder import RunFolder
 from reverie.training.metrics import MetricsWriter, open_writer
+from reverie.training.offline import fill
 from reverie.training.opening import (
     Resume,
     check_request,
@@ -85,6 +87,7 @@ class Trainer:
         memory.check_replay(self.loop.replay, self.config, logdir)
         for caution in cautions(self.agent):
             warn(caution)
+        resumed = False
         # From here on there is something on disk.
         self._folder = RunFolder(logdir, self.agent, name, run.keep, warn) if logdir else None
         self._dreams: Dreams | None = None
@@ -97,6 +100,7 @@ class Trainer:
                 self._display.note(f"Changed settings: {'; '.join(listed)}.")
             if restored := self._folder.restore(self.loop.state, self.loop.replay, warn):
                 self.loop.restore(*restored)
+                resumed = True
                 self._display.note(
                     f"Resuming at {counted(self.env_steps, 'step')}, {counted(self.updates, 'update')} and "
                     f"{counted(len(self.loop.replay), 'record')}."
@@ -105,6 +109,9 @@ class Trainer:
             opened.callback(writer.close)
             self._dreams = Dreams(self._folder.path / "dreams", self.loop, run.dream_every, warn)
             self._run_file = RunFile(self._folder.path, warn)
+        if self.config.replay.dataset and not resumed:
+            count = fill(self.loop.replay, open_dataset(self.config.replay.dataset), self.agent.spaces, self.config)
+            self._display.note(f"Read {counted(count, 'episode')}, {counted(len(self.loop.replay), 'record')}.")
         self._report = Report(
             self._display, writer, self._clock, run.steps, self.env_steps, self.updates, self.config.env.info
         )
@@ -255,7 +262,7 @@ class Trainer:
 
     def _missing(self) -> int:
         """Records that replay still lacks before updates begin."""
-        if self.updates or not self.config.run.train_ratio:
+        if self.updates or not self.config.run.train_ratio or self.config.env.mode == "offline":
             return 0
         return max(0, prefill(self.config) - len(self.loop.replay))
 
