@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 Row = dict[str, Any]
@@ -37,6 +38,7 @@ LOOP = {
     "learn": "learn share",
     "other": "other share",
 }
+RATES = {"env steps/s": "rate/env_steps", "updates/s": "rate/updates"}
 POINTS = 12  # of the learning curve
 
 
@@ -49,6 +51,7 @@ def summary(folder: Path) -> str:
         ("One update", _table(_chosen(_rows(folder, "update"), UPDATE))),
         ("The training loop", _table(_chosen(_rows(folder, "loop"), LOOP))),
         ("Learning CartPole-v1", _table(curve(folder / "learning.jsonl"))),
+        ("One agent, and several at once", _table(rates(folder, {"one": "learning", "each of four": "seeds"}))),
     ]
     return "\n\n".join(f"## {title}\n\n" + "\n".join(lines) for title, lines in parts if any(lines)) + "\n"
 
@@ -67,6 +70,17 @@ def curve(file: Path) -> list[Row]:
         {"steps": f"to {width * (share + 1):,}", "episodes": len(scores), "mean return": sum(scores) / len(scores)}
         for share, scores in sorted(shares.items())
     ]
+
+
+def rates(folder: Path, runs: dict[str, str]) -> list[Row]:
+    """Return the median rates of training runs while they learn."""
+    found = []
+    for name, stage in runs.items():
+        rows = [json.loads(line) for line in _lines(folder / f"{stage}.jsonl")]
+        if rows := [row for row in rows if row.get("rate/updates")]:
+            middle = {title: median(row[key] for row in rows) for title, key in RATES.items()}
+            found.append({"agents": name, **middle})
+    return found
 
 
 def _rows(folder: Path, benchmark: str) -> list[Row]:

@@ -60,7 +60,8 @@ def test_a_summary_shows_what_there_is(tmp_path):
     row = {"size": "size1m", "input": "vector", "dtype": "bfloat16", "textbook": False, "median ms": 9.87654}
     document = {"machine": {"device": "a card"}, "rows": [row | {"launches": 4410.0, "launches counted": 4407}]}
     (tmp_path / "update-20260101-000000.json").write_text(json.dumps(document))
-    rows = [{"step": step, "episode/return": float(step)} for step in range(1, 121)] + [{"step": 120, "loss": 1.0}]
+    rows = [{"step": step, "episode/return": float(step)} for step in range(1, 121)]
+    rows += [{"step": 120, "rate/env_steps": 16.0 * rate, "rate/updates": rate} for rate in (0.0, 2.0, 3.0, 9.0)]
     (tmp_path / "learning.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     shown = summary.summary(tmp_path)
     assert "device: a card" in shown
@@ -68,6 +69,7 @@ def test_a_summary_shows_what_there_is(tmp_path):
     assert "| size1m | vector | bfloat16 |  | 9.88 |  |  |  | 4,410 | 4407 |  |  |" in shown
     assert "| to 10 | 10 | 5.5 |" in shown
     assert "| to 120 | 10 | 116 |" in shown  # 115.5
+    assert "| one | 48 | 3 |" in shown  # once it learns
     assert "loop" not in shown
 
 
