@@ -26,6 +26,7 @@ while (($#)); do
   esac
   shift
 done
+[[ -d src/reverie ]] || { echo "Run this in the repository's root, or in a folder made by benchmarks/pack.sh." >&2; exit 2; }
 ((${#chosen[@]})) || chosen=("${stages[@]}")
 mkdir -p "$out" && out=$(cd "$out" && pwd) && rm -f "$out/stages.tsv"
 python=${PYTHON:-python3} failed=0 work=$(mktemp -d)

@@ -94,6 +94,9 @@ def test_the_script_refuses_what_it_does_not_know(tmp_path):
     refused = accelerator("--tiny", "--out", str(tmp_path), "vectors")
     assert refused.returncode == 2
     assert "There is no option or stage 'vectors'." in refused.stderr
+    refused = accelerator("--out", str(tmp_path))
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.endswith("JAX sees no accelerator. --tiny tries the script out on a CPU.\n")
 
 
 def test_one_stage_of_the_script_runs(tmp_path):
