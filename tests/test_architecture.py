@@ -47,12 +47,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "datasets": DATA | {"storage"},
     "envs": DATA,
     "dreams": DREAMS,
+    "export": AGENT | {"agent", "envs"},
     "results": {"config", "errors", "storage"},
     "dashboard": {"errors", "spaces", "dreams", "storage", "results"},
     "training": TRAINING,
     FACE: TRAINING | {"training"},
     "evidence": {"config", "errors", "presets", "storage", "envs", "results", "training"},
-    "cli": TRAINING | {"training", "dashboard", "evidence", FACE},
+    "cli": TRAINING | {"training", "export", "dashboard", "evidence", FACE},
     "__main__": {"cli"},
 }
 

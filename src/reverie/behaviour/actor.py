@@ -91,4 +91,4 @@ def _masked(logits: Float[Array, "*batch classes"], feature: Discrete) -> Float[
         return logits
     counts = np.reshape(feature.counts, (*feature.shape, 1))
     exists = np.arange(feature.classes) < counts
-    return jnp.where(np.broadcast_to(exists, logits.shape), logits, NEVER)
+    return jnp.where(exists, logits, NEVER)

@@ -14,6 +14,7 @@ from reverie.cli.dashboard import Dashboard
 from reverie.cli.demo import Demo
 from reverie.cli.doctor import Doctor
 from reverie.cli.evaluate import Eval
+from reverie.cli.export import Export
 from reverie.cli.flags import CHECKED, MARKERS, UNCHECKED, completed
 from reverie.cli.inspect import Inspect
 from reverie.cli.plot import Plot
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Any] = {
     "plot": Plot,
     "report": Report,
     "record": Record,
+    "export": Export,
     "replay": Replay,
     "inspect": Inspect,
     "dashboard": Dashboard,

@@ -45,7 +45,7 @@ def _encode_image(leaf: Leaf, value: jax.Array) -> jax.Array:
         low, step = (one.astype(np.float32)[None] for one in leaf.scale)
         value = jnp.rint(jnp.clip((value.astype(jnp.float32) - low) / step, 0, 255))
     moved = value.transpose(0, *(axis + 1 for axis in leaf.order))
-    return moved.reshape(len(value), *leaf.feature.shape).astype(jnp.uint8)
+    return moved.reshape(value.shape[0], *leaf.feature.shape).astype(jnp.uint8)
 
 
 def _decode(leaf: Leaf, value: jax.Array) -> jax.Array:
