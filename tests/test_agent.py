@@ -27,6 +27,8 @@ from reverie.errors import ReverieError
 from reverie.learner import Networks
 from reverie.spaces import Spaces
 from reverie.storage import Part, Store, copied, leaves_by_name
+from reverie.training.copying import check_newest
+from reverie.training.opening import load_source
 
 SOURCE = Path(__file__).parents[1] / "src"
 CONFIG = Config(model=ModelConfig(deter=16, hidden=8, classes=4, depth=2, units=16, groups=4, blocks=4))
@@ -240,6 +242,7 @@ def test_a_checkpoint_can_be_chosen(run, choice, steps):
     loaded = reverie.Agent.load(run, checkpoint=choice)
     assert loaded_steps(loaded) == steps
     assert repr(loaded).endswith(f"after {steps} environment steps>")
+    assert loaded_steps(load_source(run, None, choice)) == steps  # what a new run starts from
 
 
 def test_checkpoints_that_do_not_exist_are_answered_with_those_that_do(agent, run, tmp_path):
@@ -255,11 +258,20 @@ def test_checkpoints_that_do_not_exist_are_answered_with_those_that_do(agent, ru
     agent.save(tmp_path / "agent")
     with pytest.raises(ValueError, match="holds a single agent"):
         reverie.Agent.load(tmp_path / "agent", checkpoint="best")
-    assert [(one.env_steps, one.score, one.best) for one in list_checkpoints(run)] == [
-        (30, None, False),
-        (20, None, False),
-        (10, 5.0, True),
+    assert [(one.env_steps, one.score, one.best, one.full) for one in list_checkpoints(run)] == [
+        (30, None, False, True),
+        (20, None, False, True),
+        (10, 5.0, True, False),
     ]
+
+
+def test_a_run_goes_back_to_full_checkpoints_in_a_copy(run):
+    check_newest(run, "newest")
+    with pytest.raises(ValueError, match=rf"has a newer checkpoint, of 30 .* --checkpoint 20 --logdir {run}-20\."):
+        check_newest(run, 20)
+    for choice in ("best", 10):
+        with pytest.raises(ValueError, match=f"only the networks.*train ENV --from {run} --checkpoint {choice}"):
+            check_newest(run, choice)
 
 
 def test_using_an_older_checkpoint_is_a_warning(run, tmp_path):

@@ -208,6 +208,10 @@ def test_wrong_usage_is_explained_in_a_sentence(capsys, arguments, sentence):
         (["eval", "runs/cartpole", "--env", "Pendulum-v1"], "The agent was trained for"),
         (["eval", "runs/cartpole", "--checkpoint", "best"], "no best checkpoint"),
         (["eval", "runs/cartpole", "--checkpoint", "7"], "no checkpoint of 7 environment steps"),
+        (["resume", "runs/cartpole", "--checkpoint", "7"], "no checkpoint of 7 environment steps"),
+        (["resume", "runs/cartpole", "--logdir", "runs"], "runs' is not empty; choose a new folder"),
+        (["train", "CartPole-v1", "--from", "runs/cartpole", "--checkpoint", "best"], "no best checkpoint"),
+        (["train", "CartPole-v1", "--checkpoint", "7"], "reverie resume RUN --checkpoint STEP"),
     ],
 )
 def test_errors_are_explained_in_a_sentence(run, monkeypatch, capsys, arguments, sentence):

@@ -19,7 +19,7 @@ import pytest
 import reverie
 from reverie.config import BehaviourConfig, Config, EnvConfig, ModelConfig, ReplayConfig, RunConfig
 from reverie.storage import Store, read_arrays
-from reverie.training import DivergedError, Trainer, train
+from reverie.training import DivergedError, Trainer, copy_run, train
 from reverie.training.clock import Clock
 from reverie.training.metrics import JsonLines, read_metrics
 
@@ -428,6 +428,22 @@ from test_trainer import TINY, Walk
 from reverie.training import train
 train(Walk, TINY, steps=int(sys.argv[1]), logdir=Path(sys.argv[2]), quiet=True)
 """
+
+
+def test_a_copy_at_an_older_checkpoint_continues_as_the_run_did(tmp_path):
+    run, copy = tmp_path / "run", tmp_path / "copy"
+    for steps in (40, 80, 120):  # the two newest checkpoints are kept
+        train(Walk, TINY, steps=steps, logdir=run, quiet=True)
+    before = contents(run), (run / "metrics.jsonl").read_bytes()
+    assert copy_run(run, copy, checkpoint=80) == copy
+    train(Walk, TINY, steps=120, logdir=copy, resume="must", quiet=True)
+    assert contents(copy) == contents(run)
+    assert losses(copy) == losses(run)
+    assert (contents(run), (run / "metrics.jsonl").read_bytes()) == before
+    with pytest.raises(ValueError, match=r"no checkpoint of 40 environment steps; it has checkpoints of 120, 80"):
+        copy_run(run, tmp_path / "other", checkpoint=40)
+    with pytest.raises(ValueError, match="copy' is not empty; choose a new folder"):
+        copy_run(run, copy)
 
 
 def test_a_run_continued_by_other_processes_equals_one_in_a_piece_bit_for_bit(tmp_path):

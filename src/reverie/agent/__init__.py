@@ -15,6 +15,7 @@ from reverie.agent.saved import (
     DamagedCheckpointWarning,
     Description,
     SavedCheckpoint,
+    find_checkpoint,
     list_checkpoints,
     read_description,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "Keys",
     "SavedCheckpoint",
     "Transfer",
+    "find_checkpoint",
     "initial_carry",
     "keep_rows",
     "list_checkpoints",

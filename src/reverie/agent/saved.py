@@ -39,6 +39,7 @@ class SavedCheckpoint(NamedTuple):
     updates: int
     score: float | None  # of the evaluation, if this is the best one
     best: bool  # whether this is the one with the best score
+    full: bool  # whether training can resume from it; the best one holds only the networks once newer ones replace it
 
 
 class LoadedNetworks(NamedTuple):
@@ -142,29 +143,41 @@ def list_checkpoints(run: str | Path) -> list[SavedCheckpoint]:
     try:
         best = store.best()
         if best is not None:
-            found[best.count] = _described(best)._replace(best=True)
+            found[best.count] = _described(best)._replace(best=True, full=best.count in found)
     except DamagedFileError:
         pass
     return [found[count] for count in sorted(found, reverse=True)]
 
 
-def _chosen(run: Path, store: Store, choice: CheckpointChoice) -> Checkpoint:
+def find_checkpoint(run: Path, choice: CheckpointChoice) -> SavedCheckpoint:
+    """The newest checkpoint that can be loaded, the best one, or the one of so many environment steps.
+
+    Raises:
+        InputError: there is no such checkpoint.
+    """
     saved = list_checkpoints(run)
+    if choice == "newest":
+        if found := [one for one in saved if one.full]:
+            return found[0]
+        raise InputError(f"The run in '{run}' has no checkpoint that can be read.")
     if choice == "best":
-        best = store.best()
-        if best is not None:
-            return best
+        if found := [one for one in saved if one.best]:
+            return found[0]
         raise InputError(
             f"The run in '{run}' has no best checkpoint, because it was never evaluated; train with evaluations "
             f"(run.eval_every), or choose another checkpoint: {_listed(saved)}."
         )
     if isinstance(choice, bool) or not isinstance(choice, int):
         raise InputError(f"checkpoint must be 'newest', 'best' or a number of environment steps, got {choice!r}.")
-    for one in saved:
-        if one.env_steps == choice:
-            best = store.best() if one.best else None
-            return store.load(one.number) if best is None else best
+    if found := [one for one in saved if one.env_steps == choice]:
+        return found[0]
     raise InputError(f"The run in '{run}' has no checkpoint of {choice:,} environment steps; it has {_listed(saved)}.")
+
+
+def _chosen(run: Path, store: Store, choice: CheckpointChoice) -> Checkpoint:
+    found = find_checkpoint(run, choice)
+    best = store.best() if found.best else None
+    return store.load(found.number) if best is None else best
 
 
 def _listed(saved: list[SavedCheckpoint]) -> str:
@@ -175,7 +188,7 @@ def _listed(saved: list[SavedCheckpoint]) -> str:
 def _described(checkpoint: Checkpoint) -> SavedCheckpoint:
     progress = checkpoint.document["progress"]
     steps, updates = (progress[name].integer() for name in ("env_steps", "updates"))
-    return SavedCheckpoint(checkpoint.count, steps, updates, checkpoint.score, best=False)
+    return SavedCheckpoint(checkpoint.count, steps, updates, checkpoint.score, best=False, full=True)
 
 
 def _check_sizes(spaces: Document) -> None:

@@ -20,6 +20,11 @@ class Resume:
 
     run: tyro.conf.Positional[Path]
     """The run's folder."""
+    checkpoint: Literal["newest", "best"] | int = "newest"
+    """The checkpoint to resume from: the newest one, the best one by the evaluations during training, or the one of so
+    many environment steps. An older one than the newest needs --logdir."""
+    logdir: Path | None = None
+    """A new folder. The run is copied there, as it was at the checkpoint, and continues in the copy."""
     steps: int | None = None
     """Total environment steps to train for, including those already done."""
     train_ratio: float | None = None
@@ -44,10 +49,15 @@ class Resume:
             return cls(run)  # what is wrong is reported when the command runs
 
     def __call__(self) -> None:
-        from reverie.training import train
+        from reverie.training import copy_run, train
+        from reverie.training.copying import check_newest
 
         _, env = _description(self.run)
-        train(env, self.config, logdir=self.run, resume="must")
+        if self.logdir is not None:
+            copy_run(self.run, self.logdir, self.checkpoint)
+        elif self.checkpoint != "newest":
+            check_newest(self.run, self.checkpoint)
+        train(env, self.config, logdir=self.logdir or self.run, resume="must")
 
 
 def _description(run: Path) -> tuple[Config, str]:

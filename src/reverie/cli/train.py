@@ -26,12 +26,19 @@ class Train(Configured):
     """Folder of an agent or a run. A new run starts from its parameters where they fit; spaces and sizes may differ."""
     only: Literal["world_model", "actor", "critic"] | None = None
     """With --from: take only these networks' parameters."""
+    checkpoint: Literal["newest", "best"] | int = "newest"
+    """With --from RUN: the checkpoint to start from, also as a number of environment steps."""
 
     def __call__(self) -> None:
         from reverie.training import train
 
         if self.only and not self.start_from:
             raise InputError("--only says what to take from another run; name the run with --from RUN.")
+        if self.checkpoint != "newest" and not self.start_from:
+            raise InputError(
+                "--checkpoint chooses one of another run; name the run with --from RUN. To go back in this run, use: "
+                "reverie resume RUN --checkpoint STEP."
+            )
         env = self.env.removeprefix("gym/")
         train(
             env,
@@ -40,6 +47,7 @@ class Train(Configured):
             resume=self.resume,
             start_from=self.start_from,
             start_with=self.only,
+            start_checkpoint=self.checkpoint,
         )
 
 

@@ -24,7 +24,7 @@ from reverie.storage.files import (
     subfolder,
     write_text,
 )
-from reverie.storage.manifests import Checkpoint, counts
+from reverie.storage.manifests import Checkpoint, copy_checkpoint, counts
 from reverie.storage.store import Part, Store, read_newest
 from reverie.storage.trees import as_tree, copied, leaves_by_name
 
@@ -40,6 +40,7 @@ __all__ = [
     "as_json",
     "as_tree",
     "copied",
+    "copy_checkpoint",
     "counts",
     "empty_folder",
     "leaves_by_name",

@@ -10,13 +10,14 @@ A checkpoint exists once its manifest is written.
 import hashlib
 import json
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from reverie.storage.arrays import Arrays, read_arrays, read_slices
 from reverie.storage.documents import Document, Json, as_json, read_document
-from reverie.storage.files import DamagedFileError, subfolder, write_text
+from reverie.storage.files import DamagedFileError, open_to_read, replacing, subfolder, write_text
 
 BEST = "best.json"
 _MANIFEST_NAME = re.compile(r"[0-9]{12,}\.json")
@@ -118,6 +119,25 @@ def listed_files(folder: Path, name: str) -> set[str]:
 def write_manifest(folder: Path, name: str, fields: dict[str, Json]) -> None:
     """Write a manifest with its checksum, completely or not at all."""
     write_text(folder / name, as_json(fields | {"digest": _digest(fields)}))
+
+
+def copy_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
+    """Copy a checkpoint to another folder of checkpoints, completely or not at all: its manifest comes last.
+
+    Raises:
+        DamagedFileError: a file is missing or has another length. Its contents are checked when they are read.
+        OSError: a file can't be copied.
+    """
+    arrays = subfolder(folder.parent, folder.name, "arrays", create=True)
+    for file in checkpoint.files.values():
+        original = array_path(checkpoint.folder, file)
+        with open_to_read(original, file.bytes) as source, replacing(arrays / file.name) as copy:
+            shutil.copyfileobj(source, copy)
+    fields: dict[str, Any] = {"meta": checkpoint.meta}
+    fields["files"] = {part: list(file) for part, file in checkpoint.files.items()}
+    if checkpoint.name == BEST:
+        fields |= {"count": checkpoint.count, "score": checkpoint.score}
+    write_manifest(folder, checkpoint.name, fields)
 
 
 def _files(manifest: Document) -> dict[str, ArrayFile]:

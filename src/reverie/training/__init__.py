@@ -6,13 +6,14 @@
     entry            `train`, the one call that does everything
     trainer          a run from start to end, made by `opening`
     callbacks        how users measure, steer and stop a run
-    saving, folder   checkpoints; run_file: how a run ended
+    saving, folder   checkpoints; copying: of a run at one of them; run_file: how a run ended
     report, metrics  numbers to the display and to loggers
     recording        datasets from what an agent plays, and from a run's replay buffer
     evaluation       whole episodes with a fixed policy; periodic: during a run
 """
 
 from reverie.training.callbacks import Callback
+from reverie.training.copying import copy_run
 from reverie.training.divergence import DivergedError
 from reverie.training.entry import train
 from reverie.training.evaluation import Evaluation, evaluate
@@ -27,6 +28,7 @@ __all__ = [
     "Evaluation",
     "NotSavedError",
     "Trainer",
+    "copy_run",
     "evaluate",
     "export_replay",
     "inspect",

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from reverie.agent import Agent
+from reverie.agent import Agent, CheckpointChoice
 from reverie.agent.transfer import Piece
 from reverie.config import Config
 from reverie.envs.make import EnvLike
@@ -21,6 +21,7 @@ def train(
     resume: Resume = "auto",
     start_from: Agent | str | Path | None = None,
     start_with: Piece | None = None,
+    start_checkpoint: CheckpointChoice = "newest",
     quiet: bool = False,
     callbacks: Sequence[object] = (),
     until: Callable[[Trainer], bool] | None = None,
@@ -44,6 +45,7 @@ def train(
         start_from: an agent, or the folder of one or of a run, whose parameters a new run starts from where they fit;
             spaces and sizes may differ. A resumed run keeps its own.
         start_with: take only its 'world_model', 'actor' or 'critic'.
+        start_checkpoint: if it is a run, the checkpoint to take, as for `Agent.load`.
         quiet: print nothing.
         callbacks: objects with some of the methods of `reverie.training.Callback`, to measure, steer or stop the run.
         until: called for each row of metrics; training ends when it returns True. Short for a callback.
@@ -57,7 +59,7 @@ def train(
         KeyboardInterrupt: Ctrl-C, after the run was saved.
         SystemExit: another of the signals, after the run was saved.
     """
-    source = load_source(start_from, logdir)
+    source = load_source(start_from, logdir, start_checkpoint)
     trainer = Trainer(env, config, steps=steps, seed=seed, logdir=logdir, resume=resume, quiet=quiet)
     try:
         if source is not None:

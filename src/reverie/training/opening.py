@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from gymnasium.vector import VectorEnv
 
-from reverie.agent import Agent
+from reverie.agent import Agent, CheckpointChoice
 from reverie.agent.transfer import Piece, transfer
 from reverie.config import Config
 from reverie.datasets import open_dataset
@@ -141,11 +141,13 @@ def env_name(env: EnvLike) -> str | None:
     return f"{module}:{name}" if importable else None
 
 
-def load_source(source: Agent | str | Path | None, logdir: str | Path | None) -> Agent | None:
+def load_source(
+    source: Agent | str | Path | None, logdir: str | Path | None, checkpoint: CheckpointChoice = "newest"
+) -> Agent | None:
     """The agent whose parameters a new run starts from; None if there is none, or if the folder has a run to resume."""
     if logdir is not None and holds_checkpoint(Path(logdir)):
         return None
-    return source if source is None or isinstance(source, Agent) else Agent.load(source)
+    return source if source is None or isinstance(source, Agent) else Agent.load(source, checkpoint)
 
 
 def take_parameters(loop: LearningLoop[Any], source: Agent, only: Piece | None) -> str:
