@@ -29,7 +29,7 @@ class Counting(JaxEnv):
 
     def step(self, key: Any, state: Any, action: Any) -> Transition:
         shown = {"time": jnp.full(2, state + 1.0), "done": action}
-        return Transition(state + 1, shown, state + 1.0, action == 6, state + 1 == 5)
+        return Transition(state + 1, shown, state + 1.0, action == 6, state + 1 == 5, {"time": state + 1, "pi": 3.14})
 
 
 class Random(Counting):
@@ -52,8 +52,10 @@ def test_records_equal_those_of_environments_stepped_from_python(num_envs):
         assert jax.tree.map(lambda x: x.dtype, step) == jax.tree.map(lambda x: x.dtype, expected)
         ends += int(expected.is_last.sum())
         action = {"action": rng.choice(3, num_envs, p=[0.5, 0.2, 0.3])}
-        state, step = advance(jax.random.key(1), state, step, jax.tree.map(jnp.asarray, action))
+        state, step, info = advance(jax.random.key(1), state, step, jax.tree.map(jnp.asarray, action))
         expected = plain.step(action)
+        for index, numbers in plain.final_info.items():
+            assert {name: values[index] for name, values in info.items()} == pytest.approx(numbers)
     assert ends > num_envs
 
 
@@ -62,7 +64,7 @@ def test_episodes_start_differently():
     state, step = jax.jit(envs.reset)(jax.random.key(0))
     first = np.bincount(state, minlength=4)
     ended = step._replace(is_last=jnp.ones(256, bool))
-    state, step = jax.jit(envs.step)(jax.random.key(1), state, ended, {"action": jnp.ones(256, jnp.int32)})
+    state, step, _ = jax.jit(envs.step)(jax.random.key(1), state, ended, {"action": jnp.ones(256, jnp.int32)})
     assert step.is_first.all()
     assert not step.is_last.any()
     assert (step.reward == 0).all()

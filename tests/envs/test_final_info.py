@@ -5,6 +5,8 @@ from typing import Any
 
 import cloudpickle
 import gymnasium as gym
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -67,8 +69,12 @@ def test_only_finite_numbers_are_kept() -> None:
         "nan": np.nan,
         "array": np.zeros(3),
         "zero": np.array(0),
+        "jax": jnp.array(2, jnp.bfloat16),
         "big": 10**400,
+        "word": np.array("3"),
+        "pair": np.zeros((), [("a", int), ("b", int)]),
+        "key": jax.random.key(0),
         3: True,
     }
-    assert numbers(info) == {"zero": 0.0, "3": 1.0}
+    assert numbers(info) == {"zero": 0.0, "jax": 2.0, "3": 1.0}
     assert len(numbers({str(i): i for i in range(1000)})) == 100

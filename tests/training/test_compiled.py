@@ -38,7 +38,8 @@ class Walk(JaxEnv):
     def step(self, key: Any, state: Any, action: Any) -> Transition:
         place = state[0] + action[0] + jax.random.uniform(key, ())
         state = jnp.stack([place, state[1] + 1])
-        return Transition(state, state, place, place > 3, state[1] == 7)
+        info = {"place": {"last": place}, "far": place > 3, "state": state, "nan": jnp.nan}
+        return Transition(state, state, place, place > 3, state[1] == 7, info)
 
 
 class Exploding(Walk):
@@ -108,6 +109,17 @@ def test_it_counts_decisions_updates_and_episodes(whole):
     ended = [row["episode/return"] for row in read_metrics(whole._folder.path) if "episode/return" in row]
     expected = np.cumsum(records["reward"], 1)[records["is_last"]]
     assert whole.episodes.count == len(ended) == pytest.approx(len(expected), abs=3)  # the newest are not recorded yet
+
+
+def test_numbers_of_the_last_infos_are_metrics(whole):
+    rows = [row for row in read_metrics(whole._folder.path) if "episode/info/far" in row]
+    assert {name for row in rows for name in row if "info" in name} == {
+        f"episode/info/{n}" for n in ("far", "place/last")
+    }
+    assert all(0 <= row["episode/info/far"] <= 1 for row in rows)
+    records = held(whole)
+    place = records["observation.vector"][..., 0][records["is_last"]]
+    assert all(place.min() <= row["episode/info/place/last"] <= place.max() for row in rows)
 
 
 def test_continued_it_equals_one_in_a_piece(whole, tmp_path):

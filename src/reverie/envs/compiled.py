@@ -2,7 +2,7 @@
 
 Implements section 1 of algorithm.md like `vector`, but in traceable functions that run entirely on the device.
 
-May import: `reverie.spaces`, `reverie.experience`, `reverie.errors`, `functional`, `interface`; JAX.
+May import: `reverie.spaces`, `reverie.experience`, `reverie.errors`, `final_info`, `functional`, `interface`; JAX.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from reverie.envs.functional import JaxEnv
+from reverie.envs.final_info import traced
+from reverie.envs.functional import JaxEnv, Transition
 from reverie.envs.interface import warn
 from reverie.errors import InputError
 from reverie.experience import Step
@@ -52,24 +53,34 @@ class CompiledEnvironments:
         step = Step(self._encode(observation), jnp.zeros(self.num_envs), ~flags, flags, flags)
         return state, step
 
-    def step(self, key: jax.Array, state: Any, step: Step, action: Mapping[str, jax.Array]) -> tuple[Any, Step]:
+    def step(
+        self, key: jax.Array, state: Any, step: Step, action: Mapping[str, jax.Array]
+    ) -> tuple[Any, Step, dict[str, jax.Array]]:
         """Apply one action in every environment; those whose episode ended start the next one instead.
 
         An environment that shows a number that is not finite also starts a new episode: then `is_first` is set
         without an `is_last` before it.
+
+        Returns:
+            The states, what the environments show, and the numbers of their infos, name → (N,).
         """
         keys = jax.random.split(key)
-        moved = jax.vmap(self._env.step)(_keys(keys[0], self.num_envs), state, decode_action(self.spaces, action))
+        moved = jax.vmap(self._move)(_keys(keys[0], self.num_envs), state, decode_action(self.spaces, action))
         begins = step.is_last | ~_finite((moved.observation, moved.reward))
         state, observation = self._begin(keys[1], begins, (moved.state, moved.observation))
         terminated, truncated = moved.terminated.astype(bool), moved.truncated.astype(bool)
-        return state, Step(
+        following = Step(
             observation=self._encode(observation),
             reward=jnp.where(begins, 0, moved.reward.astype(jnp.float32)),
             is_first=begins,
             is_last=(terminated | truncated) & ~begins,
             is_terminal=terminated & ~begins,
         )
+        return state, following, moved.info
+
+    def _move(self, key: jax.Array, state: Any, action: Any) -> Transition:
+        moved = self._env.step(key, state, action)
+        return moved._replace(info=traced(moved.info))
 
     def _begin(self, key: jax.Array, begins: jax.Array, shown: Any) -> Any:
         """States and observations, with new episodes where `begins`, started a few at a time.

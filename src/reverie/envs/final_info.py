@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 MOST = 100  # numbers kept of one info
+KINDS = tuple("biufV")  # of dtypes of numbers and booleans; V: bfloat16 and other small floats
 
 
 def numbers(info: Mapping[Any, Any]) -> dict[str, float]:
     """The finite numbers and booleans of an info, nested names joined with "/"; at most `MOST` of them."""
-    return dict(islice(_numbers(info, ""), MOST))
+    return dict(islice(_numbers(info), MOST))
 
 
 def row(info: Mapping[str, Any], index: int) -> dict[str, float]:
@@ -19,20 +20,34 @@ def row(info: Mapping[str, Any], index: int) -> dict[str, float]:
     return numbers(_row(info, index))
 
 
-def _numbers(info: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, float]]:
+def traced(info: Mapping[Any, Any] | None) -> dict[str, Any]:
+    """The numbers and booleans of an info in a compiled program, named as by `numbers`; at most `MOST` of them."""
+    return dict(islice(_scalars(info or {}), MOST))
+
+
+def _numbers(info: Mapping[Any, Any]) -> Iterator[tuple[str, float]]:
+    for name, value in _scalars(info):
+        try:
+            number = float(value)
+        except (OverflowError, TypeError, ValueError):
+            continue
+        if np.isfinite(number):
+            yield name, number
+
+
+def _scalars(info: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in info.items():
-        key = f"{prefix}{name}"
         if isinstance(value, Mapping):
-            yield from _numbers(value, f"{key}/")
-        elif isinstance(value, bool | int | float | np.number | np.bool_) or (
-            isinstance(value, np.ndarray) and value.shape == () and value.dtype.kind in "biuf"
-        ):
-            try:
-                number = float(value)
-            except OverflowError:
-                continue
-            if np.isfinite(number):
-                yield key, number
+            yield from _scalars(value, f"{prefix}{name}/")
+        elif isinstance(value, bool | int | float) or _is_single(value):
+            yield f"{prefix}{name}", value
+
+
+def _is_single(array: Any) -> bool:
+    """Whether this is a NumPy scalar, or an array or tensor of any package, that holds a single number or boolean."""
+    dtype = getattr(array, "dtype", None)
+    number = hasattr(array, "detach") if not hasattr(dtype, "kind") else dtype.kind in KINDS  # PyTorch's have no kind
+    return number and getattr(array, "shape", None) == ()
 
 
 def _row(info: Mapping[str, Any], index: int) -> dict[str, Any]:
@@ -44,6 +59,6 @@ def _row(info: Mapping[str, Any], index: int) -> dict[str, Any]:
             continue
         if isinstance(value, Mapping):
             found[name] = _row(value, index)
-        elif isinstance(value, np.ndarray) and value.ndim and len(value) > index:
+        elif getattr(value, "shape", ()) and len(value) > index:  # an array or a tensor
             found[name] = value[index]
     return found

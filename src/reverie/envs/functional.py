@@ -23,6 +23,7 @@ class Transition(NamedTuple):
     reward: Any  # (), float
     terminated: Any  # (), bool: the future is worth nothing
     truncated: Any  # (), bool: cut off by a time limit
+    info: Any = None  # numbers by name, nested or not: those of an episode's last step become metrics
 
 
 class JaxEnv(abc.ABC):
@@ -79,8 +80,8 @@ class Stepped(gym.Env[Any, Any]):
         self._state, observation, *rest = self._step(self._key(), self._state, action)
         import jax
 
-        reward, terminated, truncated = jax.device_get(rest)
-        return self._to_host(observation), float(reward), bool(terminated), bool(truncated), {}
+        reward, terminated, truncated, info = jax.device_get(rest)
+        return self._to_host(observation), float(reward), bool(terminated), bool(truncated), info or {}
 
     def render(self) -> Any:
         if self.render_mode != "rgb_array":

@@ -18,6 +18,7 @@ from reverie.agent import Carry, initial_carry, policy_step
 from reverie.config import Config
 from reverie.envs import BrokenEnvironmentError
 from reverie.envs.compiled import CompiledEnvironments
+from reverie.envs.final_info import numbers
 from reverie.experience import Experience, Step
 from reverie.learner import Networks
 from reverie.training.clock import Clock
@@ -45,6 +46,7 @@ class Outcome(NamedTuple):
     is_last: Any
     acted: Any  # a decision was taken: not so in an episode's last step
     broken: Any  # restarted because a number was not finite
+    info: dict[str, Any]  # the numbers of the environments' infos, by name
 
 
 class CompiledLoop(LearningLoop[Now]):
@@ -98,8 +100,11 @@ class CompiledLoop(LearningLoop[Now]):
     def _finished(self, outcome: Outcome) -> list[Episode]:
         """The episodes that ended in these steps."""
         ended, everywhere = [], np.ones(self._envs.num_envs, bool)
-        for reward, is_first, is_last in zip(outcome.reward, outcome.is_first, outcome.is_last, strict=True):
-            ended += self.episodes.add(Step({}, reward, is_first, is_last, is_last), everywhere)
+        for time, (reward, is_first, is_last) in enumerate(
+            zip(outcome.reward, outcome.is_first, outcome.is_last, strict=True)
+        ):
+            infos = {i: _numbers(outcome.info, time, i) for i in np.flatnonzero(is_last).tolist()}
+            ended += self.episodes.add(Step({}, reward, is_first, is_last, is_last), everywhere, infos)
         return ended
 
     def _check_failures(self, broken: int) -> None:
@@ -123,7 +128,7 @@ class CompiledLoop(LearningLoop[Now]):
             step = now.step
             carry = policy_step(networks, step.observation, step.is_first, now.carry, dtype=self._dtype)
             key, this = jax.random.split(now.key)
-            state, following = self._envs.step(this, now.state, step, carry.action)
+            state, following, info = self._envs.step(this, now.state, step, carry.action)
             latents = stored_latents(carry.latent.deter, jnp.argmax(carry.latent.stoch, -1))
             record = Experience(
                 action=jax.tree.map(lambda x: jnp.where(_expand(step.is_last, x), 0, x), carry.action),
@@ -132,7 +137,7 @@ class CompiledLoop(LearningLoop[Now]):
                 **step._replace(is_last=step.is_last | following.is_first)._asdict(),
             )
             broken = following.is_first & ~step.is_last
-            outcome = Outcome(following.reward, following.is_first, following.is_last, ~step.is_last, broken)
+            outcome = Outcome(following.reward, following.is_first, following.is_last, ~step.is_last, broken, info)
             return Now(following, carry, state, key), (record, outcome)
 
         now, (records, outcome) = jax.lax.scan(advance, now, length=self._steps)
@@ -150,6 +155,11 @@ def _steps_per_call(config: Config, capacity: int) -> int:
     decisions = config.replay.batch * config.replay.length / max(config.run.train_ratio, 1e-9)
     longest = min(MOST_STEPS, capacity // config.env.envs)
     return int(np.clip(np.ceil(decisions / config.env.envs), 1, longest))
+
+
+def _numbers(info: dict[str, np.ndarray], time: int, index: int) -> dict[str, float]:
+    """The finite numbers of one environment at one time."""
+    return numbers({name: values[time, index] for name, values in info.items()})
 
 
 def _expand(flags: jax.Array, x: jax.Array) -> jax.Array:

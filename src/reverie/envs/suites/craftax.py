@@ -43,9 +43,9 @@ class Craftax(JaxEnv):
         return state, observation
 
     def step(self, key: Any, state: Any, action: Any) -> Transition:
-        observation, state, reward, done, _ = self._env.step_env(key, state, action, self._params)
+        observation, state, reward, done, info = self._env.step_env(key, state, action, self._params)
         terminated = self._env.is_terminal(state, self._endless)
-        return Transition(state, observation, reward, terminated, done & ~terminated)
+        return Transition(state, observation, reward, terminated, done & ~terminated, info)
 
     def render(self, state: Any) -> np.ndarray:
         draw = self._renderer.render_craftax_pixels

@@ -25,8 +25,9 @@ class Gymnax(JaxEnv):
         return state, observation
 
     def step(self, key: Any, state: Any, action: Any) -> Transition:
-        observation, state, reward, terminated, _ = self._env.step_env(key, state, action, self._params)
-        return Transition(state, observation, reward, terminated, self._env.is_truncated(state, self._params))
+        observation, state, reward, terminated, info = self._env.step_env(key, state, action, self._params)
+        truncated = self._env.is_truncated(state, self._params)
+        return Transition(state, observation, reward, terminated, truncated, info)
 
 
 def _space(space: Any) -> gym.Space[Any]:

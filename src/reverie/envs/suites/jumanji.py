@@ -28,9 +28,8 @@ class Jumanji(JaxEnv):
         state, shown = self._env.step(state, action)
         terminated = shown.last() & (shown.discount == 0).all()
         reward = shown.reward.sum()  # over all agents, if there are several
-        return Transition(
-            state, _named(self.observation_space, shown.observation), reward, terminated, shown.last() & ~terminated
-        )
+        observation = _named(self.observation_space, shown.observation)
+        return Transition(state, observation, reward, terminated, shown.last() & ~terminated, shown.extras)
 
 
 def _named(space: gym.Space[Any], observation: Any) -> Any:

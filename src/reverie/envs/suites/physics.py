@@ -36,7 +36,8 @@ class Physics(JaxEnv):
             lambda x: jnp.nan_to_num(x, nan=0, posinf=0, neginf=0), (inner.obs, inner.reward)
         )
         terminated = inner.done.astype(bool) | exploded
-        return Transition((inner, steps + 1), observation, reward, terminated, steps + 1 >= self._episode)
+        state = (inner, steps + 1)
+        return Transition(state, observation, reward, terminated, steps + 1 >= self._episode, inner.metrics)
 
 
 def _space(shown: Any) -> gym.Space[Any]:
