@@ -24,7 +24,7 @@ from reverie.envs.seeds import seeds
 from reverie.errors import InputError
 from reverie.experience import Step, put, with_rows
 from reverie.spaces import EVERYTHING, Keys
-from reverie.spaces.values import LARGEST
+from reverie.spaces.values import LARGEST, as_array
 
 Batch = dict[str, np.ndarray]  # key → (N, *shape), encoded for the networks
 
@@ -89,7 +89,8 @@ class VectorEnvironments:
             return self._begin(ended)
         observation, reward, terminated, truncated, info = self._env.step(self.spaces.decode_action(self._action))
         encoded = self._encoded(observation)
-        terminated, truncated = np.array(terminated, bool), np.array(truncated, bool)
+        terminated = self._per_env("terminated", terminated).astype(bool)
+        truncated = self._per_env("truncated", truncated).astype(bool)
         is_last = terminated | truncated
         self.final_info = self._final_info(info, is_last)
         if self._mode is AutoresetMode.SAME_STEP and is_last.any():
@@ -145,10 +146,22 @@ class VectorEnvironments:
         return {index: numbers for index, numbers in found.items() if numbers}
 
     def _checked(self, reward: Any) -> np.ndarray:
-        rewards = np.asarray(reward, np.float64)
-        if rewards.shape != (self.num_envs,) or not np.all(np.abs(rewards) <= LARGEST):
+        rewards = self._per_env("the rewards", reward)
+        if rewards.dtype.kind not in "biuf" or not np.all(np.abs(rewards.astype(np.float64)) <= LARGEST):
             raise BrokenEnvironmentError(f"{self._env} must return {self.num_envs} finite rewards, got {reward!r}.")
         return rewards
+
+    def _per_env(self, what: str, values: Any) -> np.ndarray:
+        """One value for each environment, as a NumPy array; tensors on other devices are copied."""
+        try:
+            found = as_array(what, values)
+        except ValueError as error:
+            raise BrokenEnvironmentError(f"{self._env}: {error}") from error
+        if found.shape != (self.num_envs,):
+            raise BrokenEnvironmentError(
+                f"{self._env} returned {what} in the shape {found.shape}, expected ({self.num_envs},)."
+            )
+        return found
 
     def cancel(self) -> None:
         """Does nothing: a VectorEnv is never restarted."""
