@@ -65,6 +65,42 @@ class Batched(VectorEnv[Any, Any, Any]):
         return *rest, info
 
 
+class Tensor:
+    """A tensor on a GPU, with the methods of PyTorch's that matter here."""
+
+    def __init__(self, array: Any, where: str = "cuda") -> None:
+        self.array, self.where = np.asarray(array), where
+
+    def cpu(self) -> Any:
+        return Tensor(self.array, "cpu")
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        if self.where == "cuda":
+            raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() to copy it first.")
+        return self.array
+
+
+class OnDevice(Batched):
+    """A VectorEnv that simulates on a GPU, and leaves everything there."""
+
+    @classmethod
+    def of(cls, mode: AutoresetMode) -> Any:
+        return cls(sync(mode))
+
+    def reset(self, *, seed: Any = None, options: Any = None) -> Any:
+        shown, info = super().reset(seed=seed, options=options)
+        return self.moved(shown), info
+
+    def step(self, action: Any) -> Any:
+        shown, *rest, info = super().step(action)
+        if "final_obs" in info:
+            info["final_obs"] = self.moved(info["final_obs"])
+        return self.moved(shown), *map(Tensor, rest), info
+
+    def moved(self, shown: Any) -> Any:
+        return {key: Tensor(value) for key, value in shown.items()}
+
+
 def sync(mode: AutoresetMode, **kwargs: Any) -> SyncVectorEnv:
     return SyncVectorEnv([lambda n=n: Scripted(n) for n in LENGTHS], autoreset_mode=mode, **kwargs)
 
@@ -99,7 +135,9 @@ def expected() -> list[list[tuple[Any, ...]]]:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("make", [sync, lambda mode: sync(mode, copy=False), lambda mode: Batched(sync(mode))])
+@pytest.mark.parametrize(
+    "make", [sync, lambda mode: sync(mode, copy=False), lambda mode: Batched(sync(mode)), OnDevice.of]
+)
 def test_every_mode_returns_the_same_streams(mode: AutoresetMode, make: Any, expected: Any) -> None:
     with VectorEnvironments(make(mode)) as envs:
         found = streams(envs, 40)
@@ -117,6 +155,15 @@ def test_async_vector_envs_return_the_same_streams(mode: AutoresetMode, expected
     env = AsyncVectorEnv([lambda n=n: Scripted(n) for n in LENGTHS], autoreset_mode=mode, context="spawn")
     with VectorEnvironments(env) as envs:
         assert streams(envs, 15) == [stream[:15] for stream in expected]
+
+
+def test_named_async_vector_envs_do_not_fork() -> None:
+    """Forking warns of deadlocks, as JAX runs threads."""
+    mode = {"vectorization_mode": "async"}
+    with open_environments("CartPole-v1", 1, mode="vector", env_kwargs=mode) as envs:
+        assert isinstance(envs, VectorEnvironments)
+        (process,) = envs._env.unwrapped.processes  # type: ignore[attr-defined]
+        assert type(process).__name__ == "SpawnProcess"
 
 
 def test_returned_observations_do_not_change(expected: Any) -> None:

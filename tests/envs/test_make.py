@@ -1,5 +1,6 @@
 """Environments by name: every form of a name, and errors that say how to fix it."""
 
+import os
 import sys
 import types
 import warnings
@@ -11,7 +12,7 @@ import pytest
 from gymnasium.envs.classic_control.cartpole import CartPoleEnv
 
 from reverie.config import Config, EnvConfig, ModelConfig
-from reverie.envs import Environments, MissingDependencyError, UnknownEnvironmentError, make_env
+from reverie.envs import Environments, MissingDependencyError, UnknownEnvironmentError, drawing, make_env
 from reverie.envs.opening import parse
 from reverie.errors import InputError
 from reverie.training import inspect
@@ -177,3 +178,15 @@ def test_settings_of_a_config_reach_the_environment(capsys: pytest.CaptureFixtur
     assert "one of 64 classes" in capsys.readouterr().out
     with pytest.raises(InputError, match=r"env.kwargs takes name=value, .*got 'map_name'"):
         inspect("FrozenLake-v1", Config(env=EnvConfig(kwargs=("map_name",))))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems always have a display")
+@pytest.mark.parametrize("display", [None, ":0"])
+def test_without_a_display_pygame_does_not_look_for_one(monkeypatch: pytest.MonkeyPatch, display: str | None) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
+        monkeypatch.setenv(name, "")  # so that it is restored
+        monkeypatch.delenv(name)
+    if display:
+        monkeypatch.setenv("DISPLAY", display)
+    drawing.choose_backend.__wrapped__()
+    assert os.environ.get("SDL_VIDEODRIVER") == (None if display else "dummy")

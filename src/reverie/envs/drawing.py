@@ -1,4 +1,4 @@
-"""MuJoCo rendering without a display or a GPU.
+"""Rendering without a display or a GPU.
 
 On a CPU, a 64 × 64 frame renders several times faster without multisampling and reflections and with a coarse shadow
 map (`benchmarks.drawing` measures it); pixels differ by 1 to 2 of 255 on average. Shadows stay on: without them MuJoCo
@@ -20,8 +20,15 @@ SHADOW_MAP = 256  # texels per side, instead of 4096
 
 @cache
 def choose_backend() -> None:
-    """Select an off-screen backend if there is no display and MUJOCO_GL is unset; call before importing MuJoCo."""
-    if sys.platform != "linux" or os.environ.keys() & {"MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY"}:
+    """Select off-screen drawing if there is no display; call before importing MuJoCo or Pygame.
+
+    MUJOCO_GL and SDL_VIDEODRIVER are kept where they are set. Without a driver, Pygame's SDL tries to reach a display
+    and complains about XDG_RUNTIME_DIR.
+    """
+    if sys.platform != "linux" or os.environ.keys() & {"DISPLAY", "WAYLAND_DISPLAY"}:
+        return
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    if "MUJOCO_GL" in os.environ:
         return
     for backend, library in {"egl": "EGL", "osmesa": "OSMesa"}.items():
         if find_library(library):

@@ -84,7 +84,6 @@ def make_env(env: EnvLike, **kwargs: Any) -> gym.Env[Any, Any]:
         raise NotAnEnvironmentError(
             f"Expected the name of an environment, a function that creates one, or a gymnasium.Env, got {env!r}."
         )
-    drawing.choose_backend()
     # Reverie checks spaces, observations and rewards itself; Gymnasium's checker would only add warnings.
     made = _make(env, kwargs, partial(gym.make, disable_env_checker=True))
     adapted = _as_gymnasium(made, kwargs.get("render_mode"))
@@ -154,7 +153,7 @@ def make_vector_env(env: Any, num_envs: int, **kwargs: Any) -> VectorEnv[Any, An
     if isinstance(env, gym.Env) or (isinstance(env, str) and suites.suite_of(env)):
         raise NotAnEnvironmentError(f"{env!r} is not a gymnasium.vector.VectorEnv: choose a mode other than 'vector'.")
     try:
-        made = env if isinstance(env, VectorEnv) else _make(env, {**kwargs, "num_envs": num_envs}, gym.make_vec)
+        made = env if isinstance(env, VectorEnv) else _make(env, {**kwargs, "num_envs": num_envs}, _registered_vector)
     except TypeError as error:
         if "num_envs" not in str(error):
             raise
@@ -170,6 +169,13 @@ def make_vector_env(env: Any, num_envs: int, **kwargs: Any) -> VectorEnv[Any, An
     if made.num_envs != num_envs:
         raise NotAnEnvironmentError(f"{env!r} has {made.num_envs} environments, expected {num_envs}.")
     return made
+
+
+def _registered_vector(name: str, **kwargs: Any) -> VectorEnv[Any, Any, Any]:
+    """`gymnasium.make_vec`, whose worker processes are spawned: JAX's threads don't survive a fork."""
+    if kwargs.get("vectorization_mode") in ("async", gym.VectorizeMode.ASYNC):
+        kwargs["vector_kwargs"] = {"context": "spawn", **kwargs.get("vector_kwargs", {})}
+    return gym.make_vec(name, **kwargs)
 
 
 def find_jax_env(env: EnvLike) -> JaxEnv | None:
@@ -202,6 +208,7 @@ def _named_jax_env(name: str) -> Any:
 
 def _make(env: Any, kwargs: dict[str, Any], registered: Callable[..., Any]) -> Any:
     """Create an environment; `registered` is the function that creates it from a registered id."""
+    drawing.choose_backend()
     try:
         return _make_named(env, kwargs, registered) if isinstance(env, str) else env(**kwargs)
     except (gym.error.DependencyNotInstalled, ModuleNotFoundError) as error:
