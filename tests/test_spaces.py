@@ -1,6 +1,7 @@
 """Spaces: features, conversion of observations and actions, saving, and the wording of errors."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import gymnasium as gym
@@ -237,6 +238,29 @@ def test_observations_that_look_odd_are_mentioned() -> None:
     assert "'planes' (9x9x12, float32) is read as 972 separate numbers" in planes
     assert "env.image_keys" in planes
     assert "'word' is one-hot coded with 5,000 entries" in word
+
+
+def usual_images() -> Iterator[spaces.Box]:
+    """Depth in metres, maps, heat maps and pictures as wrappers and simulators return them."""
+    for shape in ((64, 64), (84, 84, 1), (64, 48, 3), (3, 64, 64), (1, 84, 84), (4, 64, 64), (64, 64, 9)):
+        for low, high in ((0, 1), (-1, 1), (0, 10), (0, 255), (-INF, INF)):
+            yield spaces.Box(low, high, shape, np.float32)
+        yield from (spaces.Box(0, high, shape, np.int32) for high in (1, 10, 255, 2**31 - 1))
+        yield from (spaces.Box(0, high, shape, np.uint16) for high in (1, 4095, 65_535))
+
+
+def test_arrays_that_look_like_images_become_some_or_are_mentioned() -> None:
+    kinds = set()
+    for space in usual_images():
+        found = observing(space)
+        (feature,) = found.observation.values()
+        assert isinstance(feature, Image) != bool(found.cautions()), space
+        kinds.add(type(feature))
+        assert Spaces(space, MOVE, vector_keys=".*").cautions() == []
+        if np.isfinite(space.high).all():
+            (image,) = Spaces(space, MOVE, image_keys=".*").observation.values()
+            assert isinstance(image, Image)
+    assert kinds == {Image, Continuous}
 
 
 @pytest.mark.parametrize("space", [spaces.Discrete(200_000), spaces.MultiDiscrete([100_000, 100_000])])

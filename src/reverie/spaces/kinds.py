@@ -123,10 +123,12 @@ def both_bounds(space: spaces.Box) -> np.ndarray:
     return finite
 
 
-def caution(key: str, space: Any, feature: Feature) -> str | None:
-    """A sentence about an observation that may not have become what its author expects."""
+def caution(key: str, space: Any, feature: Feature, guess: Guess = None) -> str | None:
+    """A sentence about an observation that may not have become what its author expects; none if `guess` decided it."""
     match feature:
-        case Continuous() if len(space.shape) >= 2 and min(sorted(space.shape)[-2:]) >= SMALLEST_IMAGE:
+        case Continuous() if (
+            guess is None and len(space.shape) >= 2 and min(sorted(space.shape)[-2:]) >= SMALLEST_IMAGE
+        ):
             return (
                 f"observation {key!r} ({_times(space.shape)}, {space.dtype}) is read as {prod(space.shape):,} separate "
                 "numbers, not as an image: if it is one, give it finite bounds and select it with env.image_keys."

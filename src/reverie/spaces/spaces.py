@@ -15,7 +15,7 @@ import numpy as np
 from reverie.errors import InputError
 from reverie.spaces.features import Continuous, Discrete, Feature, Image
 from reverie.spaces.kinds import UnsupportedSpaceError, action_feature, caution, observation_feature
-from reverie.spaces.leaves import EVERYTHING, Leaf, choose, guided, leaves, nest, unguided
+from reverie.spaces.leaves import EVERYTHING, Leaf, choose, guided, join, leaves, nest, unguided
 from reverie.spaces.saving import space_from_json, space_to_json
 from reverie.spaces.values import (
     as_array,
@@ -230,7 +230,9 @@ class Spaces:
 
     def cautions(self) -> list[str]:
         """Sentences about observations that may not have become what their author expects."""
-        found = (caution(key, leaf.space, leaf.feature) for key, leaf in self.observation_leaves.items())
+        guess = guided(self.image_keys, self.vector_keys)
+        seen = self.observation_leaves.items()
+        found = (caution(key, leaf.space, leaf.feature, guess(join(leaf.path))) for key, leaf in seen)
         return [sentence for sentence in found if sentence]
 
     @classmethod
