@@ -45,8 +45,8 @@ def _scalars(info: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 def _is_single(array: Any) -> bool:
     """Whether this is a NumPy scalar, or an array or tensor of any package, that holds a single number or boolean."""
-    dtype = getattr(array, "dtype", None)
-    number = hasattr(array, "detach") if not hasattr(dtype, "kind") else dtype.kind in KINDS  # PyTorch's have no kind
+    kind = getattr(getattr(array, "dtype", None), "kind", None)
+    number = hasattr(array, "detach") if kind is None else kind in KINDS  # PyTorch's dtypes have no kind
     return number and getattr(array, "shape", None) == ()
 
 

@@ -38,17 +38,19 @@ class Display:
     Args:
         steps: environment steps of the whole run.
         quiet: print nothing.
-        live: whether there may be live lines.
     """
 
-    def __init__(self, steps: int, *, quiet: bool = False, live: bool = True):
+    def __init__(self, steps: int, *, quiet: bool = False):
         self.console: Console = _Terminal(quiet=quiet, highlight=False, soft_wrap=not os.isatty(1))
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="replace")  # a terminal without × or → shows something else
         self._steps, self._failed = steps, False
         self._live: _LiveLines | None = None
         self._speed = self._shares = "not measured yet"
-        if live and not quiet:
+
+    def start(self) -> None:
+        """Begin the live lines, where there can be some; in a notebook, they stay where they begin."""
+        if not self.console.quiet:
             self._safely(self._start)
 
     def note(self, text: str | Table) -> None:
@@ -65,8 +67,9 @@ class Display:
 
     def close(self) -> None:
         """End the live lines; what is printed from now on comes below them."""
-        if self._live is not None:
-            self._safely(self._live.stop)
+        live, self._live = self._live, None
+        if live is not None:
+            self._safely(live.stop)
 
     def _start(self) -> None:
         waiting = Text("Compiling …")

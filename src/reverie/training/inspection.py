@@ -37,7 +37,7 @@ def inspect(env: EnvLike, config: Config | None = None) -> None:
     learner = Learner(spaces.observation, spaces.action, config)
     networks = jax.eval_shape(learner.init, jax.random.key(0)).networks  # shapes are enough
     agent = Agent(spaces, config, networks=networks)
-    display = Display(config.run.steps, live=False)
+    display = Display(config.run.steps)
     display.note(f"observation space: {spaces.observation_space}\naction space: {spaces.action_space}\n")
     display.note(describe(agent, env_name(env) or "an environment", empty_replay(spaces, config)))
     for caution in cautions(agent):

@@ -4,6 +4,7 @@ May import: `results`, and of `training` `clock`, `display`, `episodes`, `evalua
 """
 
 import re
+import time
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -49,7 +50,8 @@ class Report:
         self._recorded: dict[str, list[float]] = defaultdict(list)  # likewise, from callbacks and infos
         self._keep_info = re.compile(info)
         self._reported = (env_steps, updates)
-        self._paced = False  # whether the last row was of an interval with updates and without compiling
+        self._begun = updates
+        self._paced: tuple[int, float] | None = None  # steps and time at the first row after an update was compiled
 
     def update(self, output: UpdateOutput) -> None:
         """Count an update's metrics in the next row; the device may still be computing them."""
@@ -88,9 +90,7 @@ class Report:
         """Whether anything happened since the last row."""
         return bool(self._updates or self._recorded) or self._reported != (env_steps, updates)
 
-    def row(
-        self, env_steps: int, updates: int, values: Mapping[str, float], *, last: bool = False
-    ) -> dict[str, float]:
+    def row(self, env_steps: int, updates: int, values: Mapping[str, float], *, last: bool = False) -> dict[str, float]:
         """The next row: `values`, means over the updates since the last row, rates and shares of time.
 
         Skipped updates are left out of the means. The update that the device is computing belongs to the next row, so
@@ -103,18 +103,18 @@ class Report:
         self._reported = (env_steps, updates)
         return row
 
-    def write(self, env_steps: int, row: Mapping[str, float], episodes: Episodes, missing: int = 0) -> None:
+    def write(self, env_steps: int, row: Mapping[str, float], episodes: Episodes, missing: int | None = 0) -> None:
         """Write and show a row, with the numbers that callbacks have recorded.
 
         Args:
             env_steps: environment steps so far.
             row: of `row`.
             episodes: those so far.
-            missing: records that replay still lacks before updates begin.
+            missing: records that replay still lacks before updates begin; None for a run without updates.
         """
         row = {**row, **{name: float(np.mean(numbers)) for name, numbers in self._recorded.items()}}
         self._recorded.clear()
-        left = self._left(env_steps, row["rate/env_steps"], missing) if "rate/env_steps" in row else ""
+        left = self._left(env_steps, row["updates"], missing) if "rate/env_steps" in row else ""
         with self._clock.measure("log"):
             self.scalars(env_steps, row)
             self.flush()
@@ -148,11 +148,14 @@ class Report:
         except Exception as error:
             self._display.warn(f"report.html could not be written ({error}).")
 
-    def _left(self, env_steps: int, rate: float, missing: int) -> str:
-        """How long the rest of the run will take; unknown until a whole interval had updates, which set the pace."""
+    def _left(self, env_steps: int, updates: float, missing: int | None) -> str:
+        """How long the rest of the run will take, by the steps since its first update, without the time to compile."""
         if missing:
             return f"waiting for {counted(missing, 'more record')}, then updates begin"
-        paced, self._paced = self._paced, True
-        if not paced or not rate:
+        now = time.perf_counter()
+        if self._paced is None and (missing is None or updates > self._begun):
+            self._paced = env_steps, now
+        begun, since = self._paced or (env_steps, now)
+        if env_steps == begun or now <= since:
             return "measuring the pace"
-        return f"about {duration(max(0, self._steps - env_steps) / rate)} left"
+        return f"about {duration(max(0, self._steps - env_steps) * (now - since) / (env_steps - begun))} left"

@@ -193,6 +193,7 @@ class Trainer:
         self._display.note(f"Stopping ({readable(signal)}): saving the run.{again}")
 
     def _run(self, told: Callbacks) -> None:
+        self._display.start()
         self._clock.shares()  # opening the run is no part of the first row
         self.loop.begin()
         while self.env_steps < self.config.run.steps and not self._stopped and not self.interrupted:
@@ -260,9 +261,11 @@ class Trainer:
         told.call("on_log", self, row)
         self._report.write(self.env_steps, row, self.episodes, missing=self._missing())
 
-    def _missing(self) -> int:
-        """Records that replay still lacks before updates begin."""
-        if self.updates or not self.config.run.train_ratio or self.config.env.mode == "offline":
+    def _missing(self) -> int | None:
+        """Records that replay still lacks before updates begin; None if there are no updates."""
+        if not self.config.run.train_ratio:
+            return None
+        if self.updates or self.config.env.mode == "offline":
             return 0
         return max(0, prefill(self.config) - len(self.loop.replay))
 
