@@ -16,7 +16,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "reverie"
 FACE = "__init__"  # `import reverie` itself, the public names
 
 MATHS = {"ops", "nn", "distributions"}
-DATA = {"spaces", "experience", "errors"}
+DATA = {"spaces", "experience", "errors", "text"}
 HALVES = MATHS | DATA
 LEARNER = HALVES | {"config", "world_model", "behaviour", "optim", "compiling", "devices"}
 AGENT = LEARNER | {"learner", "reference", "presets", "storage"}
@@ -26,6 +26,7 @@ TRAINING = AGENT | {"agent", "replay", "datasets", "envs", "dreams", "results", 
 # In the order of the data's way, from the equations up to the command line: a row names only rows above it.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "text": set(),
     "config": {"errors"},
     "presets": {"config"},
     "spaces": {"errors"},
@@ -48,11 +49,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "envs": DATA,
     "dreams": DREAMS,
     "export": AGENT | {"agent", "envs"},
-    "results": {"config", "errors", "storage"},
-    "dashboard": {"errors", "spaces", "dreams", "storage", "results"},
+    "results": {"config", "errors", "storage", "text"},
+    "dashboard": {"errors", "spaces", "dreams", "storage", "results", "text"},
     "training": TRAINING,
     FACE: TRAINING | {"training"},
-    "evidence": {"config", "errors", "presets", "storage", "envs", "results", "training"},
+    "evidence": {"config", "errors", "presets", "storage", "text", "envs", "results", "training"},
     "cli": TRAINING | {"training", "export", "dashboard", "evidence", FACE},
     "__main__": {"cli"},
 }

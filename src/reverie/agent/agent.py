@@ -18,6 +18,7 @@ from reverie.spaces import Discrete, Feature, Spaces
 from reverie.spaces.leaves import nest
 from reverie.spaces.values import as_array
 from reverie.storage import DamagedFileError, Json, as_tree, copied, read_arrays, write_arrays, write_text
+from reverie.text import counted
 from reverie.world_model import WorldModel
 
 PARAMETERS = "networks.safetensors"
@@ -113,11 +114,12 @@ class Agent:
         got = len(next(iter(encoded.values())))
         if got != rows:
             raise InputError(
-                f"The observation has {_rows(got)}, but the carry has {_rows(rows)}; begin with initial_carry({got})."
+                f"The observation has {counted(got, 'row')}, but the carry has {counted(rows, 'row')}; begin with "
+                f"initial_carry({got})."
             )
         first = np.zeros(rows, bool) if is_first is None else np.asarray(is_first, bool).reshape(-1)
         if len(first) != rows:
-            raise InputError(f"is_first has {_rows(len(first))}, but the carry has {_rows(rows)}.")
+            raise InputError(f"is_first has {counted(len(first), 'row')}, but the carry has {counted(rows, 'row')}.")
         carry = policy_step(
             self.networks, encoded, first, carry, dtype=compute_dtype(self.config.model), deterministic=deterministic
         )
@@ -220,7 +222,3 @@ def _listed(features: Mapping[str, Feature]) -> str:
         size = f"({feature.classes})" if isinstance(feature, Discrete) and not feature.shape else str(feature.shape)
         shown.append(f"{name} {type(feature).__name__}{size}")
     return ", ".join(shown)
-
-
-def _rows(count: int) -> str:
-    return f"{count} row{'' if count == 1 else 's'}"

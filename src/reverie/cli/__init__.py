@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         if (sentence := explained(error)) is None:
             raise
-        from reverie.results import printable  # its names may come from files
+        from reverie.text import printable  # its names may come from files
 
         lines = "\n".join(map(printable, sentence.split("\n")))
         print(f"Error: {lines}", file=sys.stderr)

@@ -42,7 +42,7 @@ class Eval:
     def __call__(self) -> None:
         from reverie.agent import Agent
         from reverie.compiling import use_cache
-        from reverie.results import printable
+        from reverie.text import printable
         from reverie.training import evaluate
 
         use_cache()

@@ -1,6 +1,6 @@
 """The dashboard: a web page that shows the runs in a folder while they train, and plays their dreams.
 
-May import: `results`, `storage`, `dreams`, `spaces`, `errors`; Starlette and Uvicorn, of the extra `dashboard`.
+May import: `results`, `storage`, `dreams`, `spaces`, `errors`, `text`; Starlette and Uvicorn, of the extra `dashboard`.
 
     serve     the process: where it listens
     app       its routes

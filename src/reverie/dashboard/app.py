@@ -1,4 +1,4 @@
-"""The routes of the dashboard. May import: `errors`, and this room without `serve`.
+"""The routes of the dashboard. May import: `errors`, `text`, and this room without `serve`.
 
 /              the page, with its files in /static/
 /api/runs      the runs in the folder
@@ -23,7 +23,7 @@ from reverie.dashboard import metrics, runs
 from reverie.dashboard.play import Player
 from reverie.dashboard.security import Guard, MalformedError
 from reverie.errors import InputError
-from reverie.results.text import printable
+from reverie.text import printable
 
 STATIC = Path(__file__).parent / "static"
 AT_ONCE = 64  # runs in one request for metrics

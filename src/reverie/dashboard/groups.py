@@ -1,11 +1,11 @@
-"""The settings in which runs differ, and which runs belong together. May import: `results`."""
+"""The settings in which runs differ, and which runs belong together. May import: `results`, `text`."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from reverie.results.curves import COMPARED, IGNORED
-from reverie.results.text import printable
+from reverie.text import printable
 
 LONGEST = 200  # characters of a value that are shown
 SEED = "seed"

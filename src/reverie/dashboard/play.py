@@ -1,6 +1,6 @@
 """A dream that the page plays over a WebSocket. Each request is answered with a state, or an error in a sentence.
 
-May import: `dreams`, `errors`, `results`, and `runs`, `security` and `wire` of this room.
+May import: `dreams`, `errors`, `results`, `text`, and `runs`, `security` and `wire` of this room.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from reverie.dashboard.runs import run_folder
 from reverie.dashboard.security import inside
 from reverie.errors import InputError
-from reverie.results.text import printable
+from reverie.text import printable
 
 if TYPE_CHECKING:
     from reverie.dreams import Dream, Dreamer

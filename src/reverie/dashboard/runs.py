@@ -1,4 +1,4 @@
-"""The list of runs in a folder. May import: `errors`, `results`, `storage`, and this room.
+"""The list of runs in a folder. May import: `errors`, `results`, `storage`, `text`, and this room.
 
 A run that can't be described is listed too, with a sentence about what is wrong; it never hides the others.
 """
@@ -16,8 +16,8 @@ from reverie.dashboard.metrics import films, newest_step
 from reverie.dashboard.security import inside
 from reverie.dashboard.state import State, state_of
 from reverie.errors import InputError
-from reverie.results.text import printable
 from reverie.storage import Document, read_document
+from reverie.text import printable
 
 DEEPEST = 6  # levels of folders below the one that is shown
 EXAMINED, LISTED = 10_000, 500  # runs that are looked at, and those changed last that are listed

@@ -1,4 +1,4 @@
-"""The dashboard as a process: where it listens and what it prints. May import: `errors`, `results`, this room."""
+"""The dashboard as a process: where it listens, what it prints. May import: `errors`, `results`, `text`, this room."""
 
 import errno
 import secrets
@@ -12,7 +12,7 @@ from reverie.dashboard.app import make_app
 from reverie.dashboard.play import LARGEST
 from reverie.dashboard.security import is_loopback
 from reverie.errors import InputError
-from reverie.results.text import printable
+from reverie.text import printable
 
 FIRST, TRIED = 8765, 20  # the first port to try without --port, and how many are tried
 

@@ -1,4 +1,4 @@
-"""Dreams as JSON, for the page. May import: `dreams`, `spaces`; NumPy.
+"""Dreams as JSON, for the page. May import: `dreams`, `spaces`, `text`; NumPy.
 
 An image is base64 of its bytes: rows of pixels with one or three channels, the newest of stacked frames. A number that
 is not finite is null.
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from reverie.dreams import Dream, Dreamer, Moment, State
-from reverie.results.text import printable
 from reverie.spaces import Continuous, Discrete, Feature, Image, Spaces
+from reverie.text import printable
 
 MOST = 256  # entries of an observation that are shown
 

@@ -1,7 +1,7 @@
 """Environments: creating them by name, stepping several at once, and a small built-in one.
 
-May import: `reverie.spaces`, `reverie.experience`, `reverie.errors`; Gymnasium. Each suite with packages of its own has
-one file, imported on demand.
+May import: `reverie.spaces`, `reverie.experience`, `reverie.errors`, `reverie.text`; Gymnasium. Each suite with
+packages of its own has one file, imported on demand.
 
     make         an environment from a name, a factory or an object
     suites       one file per suite of environments

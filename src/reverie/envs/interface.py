@@ -20,11 +20,6 @@ def warn(sentence: str) -> None:
     warnings.warn(sentence, RuntimeWarning, stacklevel=2)
 
 
-def counted(count: int, noun: str) -> str:
-    """A count with its noun in the right number, for example "1 restart" or "2 restarts"."""
-    return f"{count} {noun}" + ("" if count == 1 else "s")
-
-
 @runtime_checkable
 class BaseEnvironments(Protocol):
     """What all vectorized environments have in common, whether stepped from Python or inside a compiled program.

@@ -2,7 +2,8 @@
 
 Implements section 1 of algorithm.md: the flags, and episode boundaries without a lost or duplicated step.
 
-May import: `reverie.spaces`, `reverie.experience`, and all of `envs` but `batched` and `opening`; Gymnasium.
+May import: `reverie.spaces`, `reverie.experience`, `reverie.text`, and of `envs` all but `batched` and `opening`;
+Gymnasium.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from gymnasium.vector.utils import batch_space, iterate
 from reverie.envs.from_dream import is_dream
 from reverie.envs.functional import JaxEnv
 from reverie.envs.guard import BrokenEnvironmentError, Guarded, InterfaceError, contained
-from reverie.envs.interface import counted, warn
+from reverie.envs.interface import warn
 from reverie.envs.make import EnvLike, accepted, exists, make_env
 from reverie.envs.probe import probe
 from reverie.envs.processes import InProcesses
@@ -31,6 +32,7 @@ from reverie.envs.wrappers import wrapped
 from reverie.errors import InputError
 from reverie.experience import Step, with_rows
 from reverie.spaces import EVERYTHING, Keys, Spaces
+from reverie.text import counted
 
 Mode = Literal["serial", "parallel", "async"]
 

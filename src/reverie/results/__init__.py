@@ -1,6 +1,6 @@
 """Read and present what runs wrote: learning curves and report pages. Loads no model and imports no JAX.
 
-May import: `config`, `errors`, `storage`.
+May import: `config`, `errors`, `storage`, `text`.
 
 runs        a run's folder, readable while the run is still training
 statistics  the interquartile mean over seeds and its confidence interval
@@ -9,7 +9,6 @@ plot        learning curves as a picture, a CSV file and a table
 provenance  when, where and with which versions a run was trained
 report      an HTML page about one run
 charts      the charts of that page
-text        names from files, safe to print
 """
 
 from reverie.results.curves import Curve, curves
@@ -17,7 +16,6 @@ from reverie.results.plot import Reference, plot, table
 from reverie.results.report import write_report
 from reverie.results.runs import Run, find_runs, read_metrics
 from reverie.results.statistics import bootstrap_interval, interquartile_mean
-from reverie.results.text import printable
 
 __all__ = [
     "Curve",
@@ -28,7 +26,6 @@ __all__ = [
     "find_runs",
     "interquartile_mean",
     "plot",
-    "printable",
     "read_metrics",
     "table",
     "write_report",

@@ -1,4 +1,4 @@
-"""Learning curves as a picture, a CSV file and a table. May import: `errors`, this room; Matplotlib, rich."""
+"""Learning curves as a picture, a CSV file and a table. May import: `errors`, `text`, this room; Matplotlib, rich."""
 
 import csv
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from rich.text import Text
 
 from reverie.errors import InputError
 from reverie.results.curves import FINAL, Curve
-from reverie.results.text import printable
+from reverie.text import printable
 
 COLORS = ("#2a78c2", "#e87722", "#2f9e62", "#b5489a", "#8a6d3b", "#d0342c", "#4f5d75", "#7a9a01")
 GRAY, DASHES = "#5b6470", ("--", ":", "-.")  # of curves by others

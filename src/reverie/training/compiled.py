@@ -21,6 +21,7 @@ from reverie.envs.compiled import CompiledEnvironments
 from reverie.envs.final_info import numbers
 from reverie.experience import Experience, Step
 from reverie.learner import Networks
+from reverie.text import counted
 from reverie.training.clock import Clock
 from reverie.training.episodes import Episode
 from reverie.training.learning import LearningLoop, Progress
@@ -113,8 +114,7 @@ class CompiledLoop(LearningLoop[Now]):
             return
         self._envs.failures += broken
         left = self.config.env.restarts - self._envs.failures
-        count = f"{broken} environment{'s' if broken > 1 else ''}"
-        problem = f"{count} returned a number that is not finite as float32"
+        problem = f"{counted(broken, 'environment')} returned a number that is not finite as float32"
         if left < 0:
             raise BrokenEnvironmentError(
                 f"{problem}, more often than the {self.config.env.restarts} restarts that env.restarts allows."

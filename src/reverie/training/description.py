@@ -17,7 +17,8 @@ from reverie.learner import compute_dtype
 from reverie.presets import SUITES
 from reverie.replay import Replay
 from reverie.spaces import Continuous, Discrete, Feature, Image
-from reverie.training.display import counted, grid
+from reverie.text import counted
+from reverie.training.display import grid
 from reverie.training.memory import in_units
 from reverie.training.records import prefill, records_to_write
 from reverie.world_model import WorldModel

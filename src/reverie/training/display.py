@@ -1,4 +1,4 @@
-"""The progress of a run on the terminal or in a notebook. May import: `results`, rich.
+"""The progress of a run on the terminal or in a notebook. May import: `text`, rich.
 
 The display is not the run: whatever goes wrong when it writes (a closed pipe, a full disk, a lost terminal), training
 continues without it.
@@ -19,7 +19,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from reverie.results import printable
+from reverie.text import counted, printable
 
 
 class Status(NamedTuple):
@@ -166,11 +166,6 @@ def grid(rows: Iterable[tuple[str, RenderableType]]) -> Table:
 def _printable(text: str) -> str:
     """Escape all that a terminal could obey, which names from an environment or a folder may contain; keep lines."""
     return "\n".join(printable(line) for line in text.split("\n"))
-
-
-def counted(count: int, noun: str) -> str:
-    """A number with its noun, in the singular or plural: '1 update', '2,000 updates'."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:

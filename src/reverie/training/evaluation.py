@@ -1,4 +1,4 @@
-"""Evaluation: whole episodes with a fixed policy. May import: `agent`, `envs`, `filming`, `recording`."""
+"""Evaluation: whole episodes with a fixed policy. May import: `agent`, `envs`, `text`, `filming`, `recording`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from reverie.envs import AnyEnvironments, exists, open_environments, settings_of
 from reverie.envs.make import EnvLike
 from reverie.errors import InputError
 from reverie.learner import compute_dtype
+from reverie.text import counted
 from reverie.training.filming import Film, filming
 from reverie.training.recording import Recorder, recording
 
@@ -60,7 +61,7 @@ class Evaluation:
         low, high, count = min(self.returns), max(self.returns), len(self.returns)
         cut = f"; {self.cut_off} of them had not ended after {max(self.lengths):,} steps" if self.cut_off else ""
         return (
-            f"return {self.mean:.2f} ± {self.std:.2f} over {count} episode{'' if count == 1 else 's'} "
+            f"return {self.mean:.2f} ± {self.std:.2f} over {counted(count, 'episode')} "
             f"(from {low:.2f} to {high:.2f}), length {self.mean_length:.1f}{cut}"
         )
 

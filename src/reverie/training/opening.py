@@ -24,9 +24,9 @@ from reverie.envs.suites import suite_of
 from reverie.errors import InputError
 from reverie.presets import for_suite
 from reverie.spaces import Spaces
+from reverie.text import counted
 from reverie.training.clock import Clock
 from reverie.training.compiled import CompiledLoop
-from reverie.training.display import counted
 from reverie.training.folder import holds_checkpoint
 from reverie.training.learning import LearningLoop
 from reverie.training.loop import Loop

@@ -1,6 +1,6 @@
 """What a run measures, to the display and to the loggers.
 
-May import: `results`, and of `training` `clock`, `display`, `episodes`, `evaluation` and `metrics`.
+May import: `results`, `text`, and of `training` `clock`, `display`, `episodes`, `evaluation` and `metrics`.
 """
 
 import re
@@ -15,8 +15,9 @@ import numpy as np
 
 from reverie.learner import UpdateOutput
 from reverie.results import write_report
+from reverie.text import counted
 from reverie.training.clock import Clock
-from reverie.training.display import Display, Status, counted, duration
+from reverie.training.display import Display, Status, duration
 from reverie.training.episodes import Episode, Episodes
 from reverie.training.evaluation import Evaluation
 from reverie.training.metrics import MetricsWriter

@@ -14,11 +14,12 @@ from reverie.compiling import use_cache
 from reverie.config import Config
 from reverie.datasets import open_dataset
 from reverie.envs.make import EnvLike
+from reverie.text import counted
 from reverie.training import memory
 from reverie.training.callbacks import Callbacks, Until
 from reverie.training.clock import Clock
 from reverie.training.description import cautions, describe
-from reverie.training.display import Display, counted
+from reverie.training.display import Display
 from reverie.training.divergence import DivergedError, Divergence, has_diverged
 from reverie.training.dreaming import Dreams
 from reverie.training.episodes import Episodes

@@ -1,4 +1,4 @@
-"""Text from files that is safe to print. May import: nothing of Reverie."""
+"""Sentences for people: names that are safe to print, and counts. May import: nothing of Reverie."""
 
 
 def printable(text: str) -> str:
@@ -10,3 +10,8 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with its noun, in the singular or plural: '1 update', '2,000 updates'."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
