@@ -8,12 +8,11 @@ from collections.abc import Mapping
 import gymnasium as gym
 
 import reverie
-from reverie.training import Callback
 from reverie.training.callbacks import Run
 from reverie.training.episodes import Episode
 
 
-class EarlyStopping(Callback):
+class EarlyStopping(reverie.Callback):
     """Ends the run when the mean return of the last 20 episodes has not improved for some rows of metrics."""
 
     def __init__(self, patience: int) -> None:
@@ -30,14 +29,14 @@ class EarlyStopping(Callback):
             run.stop(f"no improvement in {self.patience} rows")
 
 
-class SolvedShare(Callback):
+class SolvedShare(reverie.Callback):
     """Adds the share of solved episodes to the metrics, as `solved`."""
 
     def on_episode(self, run: Run, episode: Episode) -> None:
         run.record("solved", episode.total_reward >= 195)
 
 
-class Curriculum(Callback):
+class Curriculum(reverie.Callback):
     """Makes episodes longer whenever the agent survives nearly to their end.
 
     The environments are stepped in this process (`env.mode` "serial"), so they see the change at once.

@@ -365,3 +365,10 @@ def test_a_transfer_of_nothing_is_an_error(agent):
     other = random_networks(spaces, replace(CONFIG, model=model), 1)
     with pytest.raises(ValueError, match="No parameter of the actor fits"):
         transfer(agent.networks, other, "actor")
+
+
+def test_every_public_name_leads_somewhere():
+    assert all(getattr(reverie, name).__module__.startswith("reverie.") for name in reverie.__all__)
+    assert {"Callback", "NotSavedError", "Trainer"} < set(dir(reverie))
+    with pytest.raises(AttributeError, match="it has train, evaluate"):
+        assert reverie.trainer

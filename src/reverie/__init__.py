@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from reverie.agent import Agent
     from reverie.config import Config
     from reverie.envs import make_env
-    from reverie.training import Evaluation, evaluate, train
+    from reverie.training import Callback, Evaluation, NotSavedError, Trainer, evaluate, train
     from reverie.world_model import register_decoder, register_encoder
 
 _share_memory()  # before JAX looks for devices
@@ -21,6 +21,9 @@ _HOMES = {
     "train": "reverie.training",
     "evaluate": "reverie.training",
     "Evaluation": "reverie.training",
+    "Callback": "reverie.training",
+    "Trainer": "reverie.training",
+    "NotSavedError": "reverie.training",
     "Agent": "reverie.agent",
     "Config": "reverie.config",
     "make_env": "reverie.envs",
@@ -28,7 +31,19 @@ _HOMES = {
     "register_decoder": "reverie.world_model",
 }
 
-__all__ = ["train", "evaluate", "Evaluation", "Agent", "Config", "make_env", "register_encoder", "register_decoder"]
+__all__ = [
+    "train",
+    "evaluate",
+    "Evaluation",
+    "Callback",
+    "Trainer",
+    "NotSavedError",
+    "Agent",
+    "Config",
+    "make_env",
+    "register_encoder",
+    "register_decoder",
+]
 __version__ = "0.1.0"
 
 

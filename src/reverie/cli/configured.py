@@ -1,4 +1,4 @@
-"""Commands with all settings of a run as flags. May import: everything below `cli`."""
+"""Settings of a run as flags, and commands on an environment with all of them. May import: everything below `cli`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,20 +13,10 @@ from reverie.envs.suites import suite_of
 from reverie.presets import for_suite
 
 
-@dataclass(frozen=True)
-class Configured:
-    """A command on an environment, with a config.
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All settings of a run, and short flags for those that change most often."""
 
-    Flags override the settings in --config, and those override the paper's settings for the environment's suite.
-    """
-
-    env: tyro.conf.Positional[str]
-    """A registered Gymnasium ID (CartPole-v1), a task of a suite (atari100k/pong; see reverie suites), package:Name-v0,
-    or module:factory."""
-    config_file: Annotated[Path | None, tyro.conf.arg(name="config")] = None
-    """A YAML file with settings, such as the config.yaml that every run writes into its folder."""
-    size: Size | None = None
-    """A published model size. Sets --model.deter, hidden, classes, depth and units."""
     steps: int | None = None
     train_ratio: float | None = None
     envs: int | None = None
@@ -43,6 +33,22 @@ class Configured:
     dream_every: float | None = None
     wandb: str | None = None
     config: Annotated[Config, tyro.conf.arg(name="")] = field(default_factory=Config)
+
+
+@dataclass(frozen=True)
+class Configured(Settings):
+    """A command on an environment, with a config.
+
+    Flags override the settings in --config, and those override the paper's settings for the environment's suite.
+    """
+
+    env: tyro.conf.Positional[str]
+    """A registered Gymnasium ID (CartPole-v1), a task of a suite (atari100k/pong; see reverie suites), package:Name-v0,
+    or module:factory."""
+    config_file: Annotated[Path | None, tyro.conf.arg(name="config")] = None
+    """A YAML file with settings, such as the config.yaml that every run writes into its folder."""
+    size: Size | None = None
+    """A published model size. Sets --model.deter, hidden, classes, depth and units."""
 
     @classmethod
     def with_defaults(cls, given: Mapping[str, Any]) -> "Configured":

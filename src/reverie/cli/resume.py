@@ -1,18 +1,19 @@
 """`reverie resume`. May import: everything below `cli`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import tyro
 
+from reverie.cli.configured import Settings
 from reverie.config import Config
 from reverie.errors import InputError
 
 
 @dataclass(frozen=True)
-class Resume:
+class Resume(Settings):
     """Resume a run with its own settings.
 
     Flags change settings from now on. Those on which the saved parameters depend can't change.
@@ -25,19 +26,6 @@ class Resume:
     many environment steps. An older one than the newest needs --logdir."""
     logdir: Path | None = None
     """A new folder. The run is copied there, as it was at the checkpoint, and continues in the copy."""
-    steps: int | None = None
-    """Total environment steps to train for, including those already done."""
-    train_ratio: float | None = None
-    replay_memory: str | None = None
-    replay_home: Literal["memory", "disk", "device"] | None = None
-    replay_capacity: int | None = None
-    log_every: float | None = None
-    checkpoint_every: float | None = None
-    keep: int | None = None
-    eval_every: int | None = None
-    dream_every: float | None = None
-    wandb: str | None = None
-    config: Annotated[Config, tyro.conf.arg(name="")] = field(default_factory=Config)
 
     @classmethod
     def with_defaults(cls, given: Mapping[str, Any]) -> "Resume":
