@@ -2,10 +2,12 @@
 
 import json
 from dataclasses import replace
+from operator import attrgetter
 
 import pytest
 
 from reverie.config import (
+    ELSEWHERE,
     SHORT,
     WIDTHS,
     BehaviourConfig,
@@ -94,6 +96,8 @@ def test_repr_shows_what_differs_from_the_defaults():
     [
         ({"modle": {}}, "There is no setting 'modle'"),
         ({"learning_rate": 1}, "did you mean 'optimizer.learning_rate'?"),
+        ({"lr": 1}, "There is no setting 'lr' \\(did you mean 'optimizer.learning_rate'"),
+        ({"replay": {"batch_size": 1}}, "did you mean 'replay.batch'"),
         ({"train_ration": 1}, "did you mean 'train_ratio'?"),
         ({"run": {"stepz": 1}}, "There is no setting 'run.stepz' \\(did you mean 'steps'"),
         ({"size": "size2m"}, "size must be one of size1m, size12m"),
@@ -178,3 +182,10 @@ def test_a_file_that_is_no_config_is_named(tmp_path, content, message):
         (tmp_path / "run.yaml").write_bytes(content)
     with pytest.raises(ValueError, match=message):
         Config.from_file(tmp_path / "run.yaml")
+
+
+def test_names_of_other_libraries_lead_to_settings():
+    for name, ours in ELSEWHERE.items():
+        with pytest.raises(ValueError, match=f"did you mean '{ours}'"):
+            Config.of(**{name: 1})
+        assert attrgetter(SHORT.get(ours, ours))(Config()) is not None

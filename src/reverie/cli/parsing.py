@@ -9,7 +9,7 @@ from typing import Any
 import tyro
 
 from reverie import __version__
-from reverie.cli.configured import Configured
+from reverie.cli.configured import Configured, Settings
 from reverie.cli.dashboard import Dashboard
 from reverie.cli.demo import Demo
 from reverie.cli.doctor import Doctor
@@ -24,6 +24,7 @@ from reverie.cli.report import Report
 from reverie.cli.resume import Resume
 from reverie.cli.suites import Suites
 from reverie.cli.train import Train
+from reverie.config import ELSEWHERE
 from reverie.errors import InputError
 
 COMMANDS: dict[str, Any] = {
@@ -68,15 +69,32 @@ def parse(arguments: Sequence[str]) -> Any:
     if arguments and not arguments[0].startswith("-"):
         close = difflib.get_close_matches(arguments[0], COMMANDS, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else "."
-        raise InputError(f"There is no command {arguments[0]!r}{hint} The commands are {', '.join(COMMANDS)}.")
+        known = f"The commands are {', '.join(COMMANDS)}; reverie --help describes them"
+        raise InputError(f"There is no command {arguments[0]!r}{hint} {known}.")
     return tyro.extras.subcommand_cli_from_dict(
         COMMANDS, prog="reverie", description=DESCRIPTION, args=arguments, config=MARKERS, registry=CHECKED
     )
 
 
 def _filled_in(kind: Any, prog: str, arguments: Sequence[str]) -> Any:
+    _check_names(kind, prog, arguments)
     default = _defaults(kind, arguments) if hasattr(kind, "with_defaults") else tyro.MISSING_NONPROP
     return tyro.cli(kind, prog=prog, default=default, args=arguments, config=MARKERS, registry=CHECKED)
+
+
+def _check_names(kind: Any, prog: str, arguments: Sequence[str]) -> None:
+    """Point from the flags of other libraries to the one that the command has."""
+    if not issubclass(kind, Settings):
+        return
+    for flag in (one.partition("=")[0] for one in arguments if one.startswith("--")):
+        name = flag.removeprefix("--").replace("-", "_")
+        if name in ELSEWHERE:
+            ours = f"--{ELSEWHERE[name].replace('_', '-')}"
+            raise InputError(
+                f"There is no {flag}; did you mean {ours}? All flags: reverie {kind.__name__.lower()} --help."
+            )
+        if name == "env" and issubclass(kind, Configured):
+            raise InputError(f"The environment is named without a flag: reverie {kind.__name__.lower()} CartPole-v1.")
 
 
 def _defaults(kind: type[Configured | Resume], arguments: Sequence[str]) -> Any:

@@ -5,7 +5,7 @@
 
 from reverie.config.bound import Bound
 from reverie.config.config import Config, config_from_dict, config_to_dict, differences
-from reverie.config.names import SHORT
+from reverie.config.names import ELSEWHERE, SHORT
 from reverie.config.settings import (
     BehaviourConfig,
     EnvConfig,
@@ -18,6 +18,7 @@ from reverie.config.settings import (
 from reverie.config.sizes import WIDTHS, Size
 
 __all__ = [
+    "ELSEWHERE",
     "SHORT",
     "WIDTHS",
     "BehaviourConfig",

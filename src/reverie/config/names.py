@@ -30,6 +30,32 @@ SHORT = MappingProxyType(
 """Short names of the settings that change most often, on the command line and in Python."""
 
 
+ELSEWHERE = MappingProxyType(
+    {
+        "lr": "optimizer.learning_rate",
+        "batch_size": "replay.batch",
+        "batch_length": "replay.length",
+        "sequence_length": "replay.length",
+        "seq_len": "replay.length",
+        "buffer_size": "replay.capacity",
+        "replay_size": "replay.capacity",
+        "num_envs": "envs",
+        "n_envs": "envs",
+        "total_steps": "steps",
+        "timesteps": "steps",
+        "total_timesteps": "steps",
+        "gamma": "behaviour.horizon",
+        "discount": "behaviour.horizon",
+        "lambda": "behaviour.trace",
+        "entropy_coef": "behaviour.entropy_scale",
+        "ent_coef": "behaviour.entropy_scale",
+        "grad_clip": "optimizer.clip",
+        "precision": "model.compute_dtype",
+    }
+)
+"""Names that other libraries have for these settings, by which a person may look for them."""
+
+
 def by_path(settings: Mapping[str, Any], paths: Iterable[str]) -> dict[str, Any]:
     """Settings by their full names, in the order in which they apply: explicit settings override a model size.
 
@@ -73,6 +99,8 @@ def _path(name: str, paths: list[str]) -> str:
 def _suggestion(name: str, paths: list[str]) -> str:
     """The settings whose last part is this name, else those with a similar name, under their short names."""
     last = name.rpartition(".")[2]
+    if last in ELSEWHERE:
+        return f" (did you mean {ELSEWHERE[last]!r}?)"
     same = [path for path in paths if path.rpartition(".")[2] == last]
     near = {path.rpartition(".")[2]: path for path in paths} | {one: one for one in (*SHORT, "size", *paths)}
     found = same or [near[match] for match in difflib.get_close_matches(name, near, n=2)]

@@ -271,6 +271,11 @@ def _factories(module: ModuleType | None) -> str:
 
 
 def _import(module_name: str) -> ModuleType:
+    if "/" in module_name or module_name.endswith(".py"):
+        name = module_name.removesuffix(".py").lstrip("./").replace("/", ".")
+        raise UnknownEnvironmentError(
+            f"'{module_name}' is a path; give the module's name, as an import statement has it: '{name}:FUNCTION'."
+        )
     if module_name.startswith("."):
         raise UnknownEnvironmentError(f"'{module_name}' is a relative import; give the module's full name.")
     try:
@@ -298,6 +303,8 @@ def _is_registered(name: str) -> bool:
 
 def _suggestion(name: str, module: ModuleType | None) -> str:
     """A suggestion of the closest ids and of the closest functions and classes in the module."""
+    if name.endswith(".py"):
+        return f" (for a function in this file, write '{name.removesuffix('.py').replace('/', '.')}:FUNCTION')"
     shown = {id_.lower(): id_ for id_ in gym.registry}
     if module is not None:
         shown |= {key.lower(): f"{module.__name__}:{key}" for key, value in vars(module).items() if callable(value)}
