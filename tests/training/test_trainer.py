@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import reverie
+from reverie.agent import list_checkpoints
 from reverie.config import BehaviourConfig, Config, EnvConfig, ModelConfig, ReplayConfig, RunConfig
 from reverie.storage import Store, read_arrays
 from reverie.training import DivergedError, Trainer, copy_run, train
@@ -435,12 +436,13 @@ def test_a_copy_at_an_older_checkpoint_continues_as_the_run_did(tmp_path):
     for steps in (40, 80, 120):  # the two newest checkpoints are kept
         train(Walk, TINY, steps=steps, logdir=run, quiet=True)
     before = contents(run), (run / "metrics.jsonl").read_bytes()
-    assert copy_run(run, copy, checkpoint=80) == copy
+    older = list_checkpoints(run)[1].env_steps
+    assert copy_run(run, copy, checkpoint=older) == copy
     train(Walk, TINY, steps=120, logdir=copy, resume="must", quiet=True)
     assert contents(copy) == contents(run)
     assert losses(copy) == losses(run)
     assert (contents(run), (run / "metrics.jsonl").read_bytes()) == before
-    with pytest.raises(ValueError, match=r"no checkpoint of 40 environment steps; it has checkpoints of 120, 80"):
+    with pytest.raises(ValueError, match=rf"no checkpoint of 40 environment steps; it has .* {older} env"):
         copy_run(run, tmp_path / "other", checkpoint=40)
     with pytest.raises(ValueError, match="copy' is not empty; choose a new folder"):
         copy_run(run, copy)
