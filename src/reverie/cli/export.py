@@ -38,7 +38,7 @@ class Export:
         from reverie.envs import make_env, settings_of
         from reverie.envs.wrappers import wrapped
         from reverie.export import export_policy
-        from reverie.results import printable
+        from reverie.text import printable
 
         agent, env = Agent.load(self.run, self.checkpoint), environment_of(self.run, self.env)
         made = agent.config.env

@@ -36,7 +36,7 @@ class Record:
     def __call__(self) -> None:
         from reverie.agent import Agent
         from reverie.cli.evaluate import environment_of
-        from reverie.results import printable
+        from reverie.text import printable
         from reverie.training import evaluate
 
         result = evaluate(

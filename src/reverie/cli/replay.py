@@ -19,7 +19,7 @@ class Replay:
     """The new dataset: a folder, or minari:NAMESPACE/NAME-v0."""
 
     def __call__(self) -> None:
-        from reverie.results import printable
+        from reverie.text import printable
         from reverie.training import export_replay
 
         count = export_replay(self.run, self.out)
