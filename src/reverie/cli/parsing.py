@@ -10,6 +10,8 @@ import tyro
 
 from reverie import __version__
 from reverie.cli.configured import Configured, Settings
+from reverie.cli.benchmark import Benchmark
+from reverie.cli.configured import Configured
 from reverie.cli.dashboard import Dashboard
 from reverie.cli.demo import Demo
 from reverie.cli.doctor import Doctor
@@ -36,6 +38,7 @@ COMMANDS: dict[str, Any] = {
     "record": Record,
     "export": Export,
     "replay": Replay,
+    "benchmark": Benchmark,
     "inspect": Inspect,
     "dashboard": Dashboard,
     "suites": Suites,

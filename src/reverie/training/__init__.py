@@ -17,12 +17,14 @@ from reverie.training.copying import copy_run
 from reverie.training.divergence import DivergedError
 from reverie.training.entry import train
 from reverie.training.evaluation import Evaluation, evaluate
+from reverie.training.folder import BusyError
 from reverie.training.inspection import inspect
 from reverie.training.recording import export_replay
 from reverie.training.saving import NotSavedError
 from reverie.training.trainer import Trainer
 
 __all__ = [
+    "BusyError",
     "Callback",
     "DivergedError",
     "Evaluation",

@@ -51,6 +51,10 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 
+class BusyError(InputError):
+    """Another process trains in the folder."""
+
+
 class Restored(NamedTuple):
     """What a checkpoint held besides the replay buffer, which has been filled."""
 
@@ -317,7 +321,7 @@ def _lock(path: Path, warn: Callable[[str], None] | None) -> BinaryIO:
         file.seek(0)
         holder = file.read(100).decode(errors="replace").strip() or "unknown"
         file.close()
-        raise InputError(
+        raise BusyError(
             f"Another process ({holder}) trains in '{path.parent}'; wait for it or choose another logdir."
         ) from error
     except OSError as error:
