@@ -54,3 +54,10 @@ def test_runs_are_drawn_within_their_task():
 
 def test_one_run_says_nothing_about_others():
     assert all(np.isnan(bootstrap_interval(np.array([[3.0]]))))
+
+
+def test_a_ratio_of_means_resamples_both():
+    # 2 or 3, over 1 or 2: from 2 ÷ 2 to 3 ÷ 1, each with a probability of 1/16, more than the 2.5% cut off.
+    two, one = np.array([[2.0], [3.0]]), np.array([[1.0], [2.0]])
+    assert bootstrap_interval(two, trim=0, over=one) == (1, 3)
+    assert all(np.isnan(bootstrap_interval(two, over=one[:1])))

@@ -12,13 +12,14 @@ SMALLEST = 1e-290  # below it, differences of values lose their digits
 
 
 class Series(NamedTuple):
-    """Values over steps, (N,) each; drawn in the style class `kind`, as a line or as dots."""
+    """Values over steps, (N,) each; drawn in the style class `kind`, as a line or as dots, maybe with a band."""
 
     name: str
     steps: np.ndarray
     values: np.ndarray
     kind: str
     dots: bool = False
+    band: tuple[np.ndarray, np.ndarray] | None = None  # its lower and upper edge, (N,) each; NaN where there is none
 
 
 def line_chart(series: Sequence[Series], x: str, y: str) -> str:
@@ -27,7 +28,7 @@ def line_chart(series: Sequence[Series], x: str, y: str) -> str:
     Values must be at most 1e300 in size; those that are not finite are not drawn.
     """
     end = max(1.0, *(float(s.steps.max()) for s in series))
-    across, up = _ticks([np.array([0, end])]), _ticks([s.values for s in series])
+    across, up = _ticks([np.array([0, end])]), _ticks([edge for s in series for edge in (s.values, *(s.band or ()))])
 
     def to_x(steps: np.ndarray) -> np.ndarray:
         return LEFT + steps / end * (WIDTH - LEFT - RIGHT)
@@ -42,6 +43,9 @@ def line_chart(series: Sequence[Series], x: str, y: str) -> str:
     across = across[across <= end]
     for place, label in zip(to_x(across), _labels(across), strict=True):
         parts.append(f'<text x="{place:.1f}" y="{HEIGHT - BOTTOM + 17}" text-anchor="middle">{label}</text>')
+    for one in series:
+        if one.band is not None:
+            parts.append(_band(one.kind, to_x(one.steps), to_y(one.band[0]), to_y(one.band[1])))
     for one in series:
         parts.append(_marks(one, to_x(one.steps), to_y(one.values)))
     parts.append(f'<text x="{(LEFT + WIDTH) / 2}" y="{HEIGHT - 2}" text-anchor="middle">{escape(x)}</text></svg>')
@@ -64,6 +68,12 @@ def bars(shares: dict[str, float]) -> str:
     )
     svg = f'<svg viewBox="0 0 {WIDTH} 22" role="img" aria-label="shares of time">{"".join(parts)}</svg>'
     return f'<figure>{svg}<figcaption class="legend">{legend}</figcaption></figure>'
+
+
+def _band(kind: str, xs: np.ndarray, low: np.ndarray, high: np.ndarray) -> str:
+    kept = np.isfinite(low) & np.isfinite(high)
+    around = zip((*xs[kept], *xs[kept][::-1]), (*low[kept], *high[kept][::-1]), strict=True)
+    return f'<polygon class="{kind}" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in around)}"/>'
 
 
 def _marks(series: Series, xs: np.ndarray, ys: np.ndarray) -> str:

@@ -2,9 +2,8 @@
 
 import csv
 from collections.abc import Sequence
-from itertools import cycle
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from rich.table import Table
@@ -12,21 +11,10 @@ from rich.text import Text
 
 from reverie.errors import InputError
 from reverie.results.curves import FINAL, Curve
+from reverie.results.panels import COLORS, Picture, Reference, draw_references, finish, literal
 from reverie.text import printable
 
-COLORS = ("#2a78c2", "#e87722", "#2f9e62", "#b5489a", "#8a6d3b", "#d0342c", "#4f5d75", "#7a9a01")
-GRAY, DASHES = "#5b6470", ("--", ":", "-.")  # of curves by others
 FORMAT = ".png"  # of a picture whose name has no suffix
-
-
-class Reference(NamedTuple):
-    """A curve by others, drawn under ours: its mean and standard deviation at P environment steps, (P,) each."""
-
-    env: str
-    label: str
-    steps: np.ndarray
-    mean: np.ndarray
-    std: np.ndarray  # NaN where it is unknown
 
 
 def plot(found: Sequence[Curve], picture: Path, metric: str, references: Sequence[Reference] = ()) -> tuple[Path, Path]:
@@ -48,28 +36,21 @@ def plot(found: Sequence[Curve], picture: Path, metric: str, references: Sequenc
     numbers = picture.with_suffix(".csv")
     picture.parent.mkdir(parents=True, exist_ok=True)
     _write_numbers(found, numbers)
+    envs = list(dict.fromkeys(curve.env for curve in found))
     try:
-        from matplotlib.figure import Figure
+        drawn = Picture(len(envs))
     except ImportError as error:
         raise InputError(
             f"A picture needs Matplotlib; install it with: pip install 'reverie[plot]'. The numbers are in {numbers}."
         ) from error
-    envs = list(dict.fromkeys(curve.env for curve in found))
-    columns = min(3, len(envs))
-    rows = -(-len(envs) // columns)
-    size = (7, 4.2) if len(envs) == 1 else (5 * columns, 3.6 * rows)
-    figure = Figure(size, dpi=150, layout="constrained")
-    grid: Any = figure.subplots(rows, columns, squeeze=False)
-    for axis, env in zip(grid.flat, envs, strict=False):
-        _draw_references(axis, [one for one in references if one.env == env])
-        _panel(axis, env, [curve for curve in found if curve.env == env])
-        axis.set_ylabel(_literal(metric.replace("/", " ")))
-    for axis in list(grid.flat)[len(envs) :]:
-        axis.set_visible(False)
+    for panel, env in zip(drawn.panels, envs, strict=True):
+        draw_references(panel, [one for one in references if one.env == env])
+        _draw(panel, [curve for curve in found if curve.env == env])
+        finish(panel, env, "environment steps", metric.replace("/", " "))
     try:
-        figure.savefig(picture)
-    except ValueError as error:
-        raise InputError(f"Matplotlib can't write {picture} ({error}). The numbers are in {numbers}.") from error
+        drawn.save(picture)
+    except InputError as error:
+        raise InputError(f"{error} The numbers are in {numbers}.") from error
     return picture, numbers
 
 
@@ -88,37 +69,15 @@ def table(found: Sequence[Curve]) -> Table:
     return shown
 
 
-def _panel(axis: Any, env: str, found: list[Curve]) -> None:
+def _draw(panel: Any, found: list[Curve]) -> None:
     for index, curve in enumerate(found):
         color, count = COLORS[index % len(COLORS)], len(curve.runs)
         words = f"IQM of {count} runs, 95% interval" if count > 1 else "one run"
-        label = f"{_literal(curve.label)} ({words})" if curve.label else words
+        label = f"{literal(curve.label)} ({words})" if curve.label else words
         if count > 1:
-            axis.fill_between(curve.steps, curve.low, curve.high, color=color, alpha=0.2, lw=0)
-            axis.plot(curve.steps, curve.scores.T, color=color, lw=0.6, alpha=0.35)
-        axis.plot(curve.steps, curve.mean, color=color, lw=1.8, label=label)
-    axis.set_title(_literal(env), loc="left", fontsize=11)
-    axis.set_xlabel("environment steps")
-    axis.set_xlim(left=0)
-    axis.xaxis.set_major_formatter(_thousands)
-    axis.grid(alpha=0.25, lw=0.6)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False, fontsize=9)
-
-
-def _draw_references(axis: Any, references: Sequence[Reference]) -> None:
-    for one, dashes in zip(references, cycle(DASHES), strict=False):
-        axis.fill_between(one.steps, one.mean - one.std, one.mean + one.std, color=GRAY, alpha=0.15, lw=0)
-        axis.plot(one.steps, one.mean, color=GRAY, lw=1.4, ls=dashes, label=f"published: {_literal(one.label)}, ± std")
-
-
-def _thousands(x: float, position: int) -> str:
-    return f"{x:,.0f}"
-
-
-def _literal(text: str) -> str:
-    """Text that Matplotlib draws as it is, not as a formula."""
-    return printable(text).replace("$", r"\$")
+            panel.fill_between(curve.steps, curve.low, curve.high, color=color, alpha=0.2, lw=0)
+            panel.plot(curve.steps, curve.scores.T, color=color, lw=0.6, alpha=0.35)
+        panel.plot(curve.steps, curve.mean, color=color, lw=1.8, label=label)
 
 
 def _write_numbers(found: Sequence[Curve], path: Path) -> None:

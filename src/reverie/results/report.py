@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Iterable
 from datetime import datetime
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,6 +15,8 @@ import numpy as np
 from reverie.config import Config, config_to_dict, differences
 from reverie.errors import InputError
 from reverie.results.charts import Series, bars, line_chart
+from reverie.results.health import marks
+from reverie.results.html import facts, page, table
 from reverie.results.provenance import duration, recorded
 from reverie.results.runs import Run
 from reverie.storage import Document, read_bytes, read_document, write_text
@@ -37,29 +38,23 @@ def write_report(folder: Path) -> Path:
         InputError: the folder holds no run.
         OSError: the page can't be written; the previous one stays.
     """
-    page = folder / "report.html"
-    write_text(page, _page(Run.read(folder)))
-    return page
+    file = folder / "report.html"
+    write_text(file, _page(Run.read(folder)))
+    return file
 
 
 def _page(run: Run) -> str:
-    style = files("reverie.results").joinpath("report.css").read_text(encoding="utf-8")
     sections = {
         "": _summary(run),
         "Learning curve": _learning(run),
+        "Health": _health(run),
         "What the world model predicts": _dreams(run.path),
         "Where the time went": _times(run),
         "Settings": _settings(run.config),
         "Machine and versions": _provenance(run),
         "What to do next": _next(run),
     }
-    body = "".join((f"<h2>{title}</h2>" if title else "") + html for title, html in sections.items() if html)
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(run.env)} · Reverie</title><style>{style}</style></head>"
-        f"<body><main><h1>{escape(run.env)}</h1>{body}</main></body></html>"
-    )
+    return page(run.env, sections)
 
 
 def _summary(run: Run) -> str:
@@ -69,7 +64,7 @@ def _summary(run: Run) -> str:
     changed = datetime.fromtimestamp((run.path / "metrics.jsonl").stat().st_mtime)
     returns, lengths = run.series("episode/return")[1], run.series("episode/length")[1]
     seconds, memory = duration(run), _newest(run, "memory/host_bytes")
-    facts = {
+    found = {
         "environment steps": f"{steps:,}",
         "updates": _count(_newest(run, "updates")),
         "episodes": f"{len(returns):,}",
@@ -81,11 +76,8 @@ def _summary(run: Run) -> str:
         "records in the replay buffer": _count(_newest(run, "replay/records")),
         "memory": None if memory is None else f"{memory / 2**30:.4g} GiB",
     }
-    shown = "".join(
-        f"<div><b>{value}</b><span>{name}</span></div>" for name, value in facts.items() if value is not None
-    )
     where = f"{escape(str(run.path.absolute()))} · seed {run.config.seed} · {state} · {changed:%Y-%m-%d %H:%M}"
-    return f'<p class="sub">{where}</p><div class="facts">{shown}</div>'
+    return f'<p class="sub">{where}</p>{facts(found)}'
 
 
 def _newest(run: Run, metric: str) -> float | None:
@@ -144,6 +136,19 @@ def _running_mean(values: np.ndarray, window: int, at: np.ndarray) -> np.ndarray
     return np.array([values[max(0, end - window + 1) : end + 1].mean() for end in at])
 
 
+def _health(run: Run) -> str:
+    """What the metrics say, next to what is normal; with what to do about it."""
+    found = marks(run)
+    if not found:
+        return ""
+    rows = ([mark.state, mark.about, mark.found, mark.normal] for mark in found)
+    advice = "".join(
+        f'<p class="warning"><b>{escape(mark.about)}</b>: {escape(mark.todo)}</p>' for mark in found if mark.todo
+    )
+    note = '<p class="note">Over the last tenth of the updates. docs/healthy.md explains each line.</p>'
+    return table(["", "", "this run", "normal"], rows) + advice + note
+
+
 def _dreams(folder: Path) -> str:
     """The newest open-loop prediction: films, curves, and losses by horizon."""
     written = [path for path in folder.glob("dreams/*.json") if re.fullmatch("[0-9]{12,}", path.stem)]
@@ -182,8 +187,8 @@ def _errors(file: Path) -> str:
     if not horizons:
         return ""
     rows = ([name, *(error.get(h, "–") for h in horizons)] for name, error in errors.items())
-    table = _table(["loss after … steps without an observation", *(str(h) for h in horizons)], rows)
-    return table + _legend(errors)
+    losses = table(["loss after … steps without an observation", *(str(h) for h in horizons)], rows)
+    return losses + _legend(errors)
 
 
 def _legend(losses: Iterable[str]) -> str:
@@ -212,13 +217,13 @@ def _settings(config: Config) -> str:
     """A table of the settings that differ from the defaults, and a foldout with all of them."""
     changed = [[name, str(ours), str(usual)] for name, (ours, usual) in differences(config, Config()).items()]
     every = json.dumps(config_to_dict(config), indent=2)
-    chosen = _table(["setting", "this run", "default"], changed) if changed else "<p>All settings are defaults.</p>"
+    chosen = table(["setting", "this run", "default"], changed) if changed else "<p>All settings are defaults.</p>"
     return f"{chosen}<details><summary>All settings</summary><pre>{escape(every)}</pre></details>"
 
 
 def _provenance(run: Run) -> str:
     rows = [[name, value] for name, value in recorded(run).items()]
-    return _table(["", "of the newest checkpoint"], rows) if rows else ""
+    return table(["", "of the newest checkpoint"], rows) if rows else ""
 
 
 def _next(run: Run) -> str:
@@ -232,15 +237,4 @@ def _next(run: Run) -> str:
         "see all metrics": f"tensorboard --logdir {folder}",
         "update this page": f"reverie report {folder}",
     }
-    return _table(["to", "run"], ([why, command] for why, command in commands.items()), code=True)
-
-
-def _table(head: Iterable[str], rows: Iterable[list[str]], *, code: bool = False) -> str:
-    """An HTML table of escaped text; with `code`, all but the first column are commands."""
-    tag = ("<code>", "</code>") if code else ("", "")
-    heads = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    body = "".join(
-        f"<tr><td>{escape(first)}</td>" + "".join(f"<td>{tag[0]}{escape(x)}{tag[1]}</td>" for x in rest) + "</tr>"
-        for first, *rest in rows
-    )
-    return f'<div class="wide"><table><tr>{heads}</tr>{body}</table></div>'
+    return table(["to", "run"], ([why, command] for why, command in commands.items()), code=True)
