@@ -114,7 +114,7 @@ def test_published_curves_are_in_environment_steps(tmp_path):
     config = Config.of(size="size12m", train_ratio=256, envs=1)
     path = write_run(tmp_path / "run", [1, 2], env="atari100k/pong", config=config)
     references, notes = overlays(curves(find_runs([path])), ["dreamerv3", "ppo_fixhp"])
-    assert [one.label for one in references] == ["dreamerv3, 5 seeds", "ppo_fixhp, 5 seeds"]
+    assert [one.label for one in references] == ["published: dreamerv3, 5 seeds", "published: ppo_fixhp, 5 seeds"]
     np.testing.assert_allclose(references[0].steps, published("atari100k", "atari_pong").frames / 4)
     assert "other settings than the published curve: model.deter 2048 instead of 8192" in notes[0]
 

@@ -22,7 +22,3 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[str]], left: Sequen
     console.width = max(console.width, Measurement.get(console, wide, table).maximum)  # nothing is cut off
     console.print(table)
 
-
-def score(x: float) -> str:
-    """A score in four digits, or without decimals if it has more."""
-    return f"{x:,.0f}" if abs(x) >= 1000 else f"{x:.4g}"

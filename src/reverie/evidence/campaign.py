@@ -21,7 +21,7 @@ from reverie.errors import InputError, ReverieError
 from reverie.evidence.commit import commit
 from reverie.evidence.outcome import Outcome, outcome_of, read_outcome
 from reverie.evidence.pace import minutes
-from reverie.evidence.tasks import IRRELEVANT, Task
+from reverie.evidence.tasks import IRRELEVANT, Task, all_tasks, unpublished
 from reverie.results import Run
 from reverie.storage import DamagedFileError
 
@@ -99,6 +99,26 @@ def jobs_of(tasks: Sequence[Task], seeds: int, frames: int | None, out: Path) ->
                 f"The published curve of {job.task.name} begins at {first:,.0f} frames, so that is the least to train "
                 f"for; got --frames {job.frames}."
             )
+    return jobs
+
+
+def jobs_against(
+    names: Sequence[str], theirs: Sequence[Outcome], seeds: int, frames: int | None, out: Path
+) -> list[Job]:
+    """The first `seeds` seeds of each task that another version of the code was trained with, for its frames.
+
+    Raises:
+        InputError: the other version was not trained on a task.
+    """
+    jobs = []
+    for name in dict.fromkeys(names):
+        other = [one for one in theirs if one.task == name]
+        if not other:
+            known = ", ".join(sorted({one.task for one in theirs}))
+            raise InputError(f"There is no run of {name!r} to compare with; there are runs of {known}.")
+        length = frames or min(one.frames for one in other)
+        task = all_tasks().get(name) or unpublished(name, length)
+        jobs += [Job(task, seed, length, out) for seed in sorted({one.seed for one in other})[:seeds]]
     return jobs
 
 

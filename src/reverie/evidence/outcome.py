@@ -13,6 +13,8 @@ config            all settings
 """
 
 import os
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ import numpy as np
 from reverie.config import Config, config_from_dict, config_to_dict
 from reverie.errors import InputError
 from reverie.evidence.tasks import task_of_run
-from reverie.results import Run
+from reverie.results import Run, find_runs
 from reverie.results.provenance import duration
 from reverie.storage import DamagedFileError, Document, as_json, read_document, write_text
 
@@ -117,17 +119,33 @@ def outcome_of(run: Run, task: str, frames_per_step: int, commits: tuple[str, ..
 
 
 def read_outcomes(folder: Path) -> list[Outcome]:
-    """The outcomes in a campaign's folder, or of the runs in a folder of runs.
+    """The outcomes in a campaign's folder, or those of the runs in a folder of runs.
 
     Raises:
         InputError: there are none, or a file is damaged.
     """
-    files = sorted(folder.glob("*.json"))
-    if files:
-        return [read_outcome(file) for file in files]
-    from reverie.results import find_runs
+    files = _files(folder)
+    return [read_outcome(file) for file in files] if files else [_of_any_run(run) for run in find_runs([folder])]
 
-    return [_of_any_run(run) for run in find_runs([folder])]
+
+def readable_outcomes(folder: Path, tell: Callable[[str], None] = lambda _: None) -> list[Outcome]:
+    """The outcomes in a campaign's folder; `tell` receives a sentence about each file that can't be read."""
+    found = []
+    for file in _files(folder):
+        try:
+            found.append(read_outcome(file))
+        except (InputError, OSError) as error:
+            tell(str(error))
+    return found
+
+
+def measured_in(folder: Path) -> list[Outcome]:
+    """The outcomes in a campaign's folder that were made on a machine with as many CPUs as this one."""
+    return [one for one in readable_outcomes(folder) if one.machine.get("cpus") == os.cpu_count()]
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.glob("*.json") if re.search(r"-[0-9]+\.json$", file.name))
 
 
 def _of_any_run(run: Run) -> Outcome:
@@ -151,14 +169,3 @@ def _run_file(folder: Path) -> dict[str, Any]:
 
 def _mapping(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def measured_in(folder: Path) -> list[Outcome]:
-    """The outcomes in a folder that can be read and were made on a machine like this one; none if it is missing."""
-    found = []
-    for file in sorted(folder.glob("*.json")):
-        try:
-            found.append(read_outcome(file))
-        except (InputError, OSError):
-            continue
-    return [one for one in found if one.machine.get("cpus") in (None, os.cpu_count())]

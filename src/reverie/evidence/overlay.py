@@ -37,7 +37,7 @@ def overlays(found: Sequence[Curve], methods: Sequence[str] = (DREAMERV3,)) -> t
         per_step = task.frames_per_step * config.env.action_repeat
         for method in methods:
             one = task.published(method)
-            reference = Reference(curve.env, str(one), one.frames / per_step, one.mean, one.std)
+            reference = Reference(curve.env, f"published: {one}", one.frames / per_step, one.mean, one.std)
             references.setdefault((curve.env, method), reference)
     if not references:
         raise InputError(" ".join(dict.fromkeys(notes)))
