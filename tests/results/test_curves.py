@@ -124,14 +124,14 @@ def test_names_from_files_never_command_the_terminal(tmp_path):
     text = printed(*found)
     assert text.replace("\n", "").isprintable()
     assert r"a\x1b]0;title\x07\x9b31m\u202e$x" in text
-    plot(found, tmp_path / "curves.png", "episode/return")
+    plot(found, tmp_path / "curves.png")
 
 
 @pytest.mark.parametrize("value", [1e17, -1e17, 1e300, -1e300, 1e-300, 5e-324, 0.0])
 def test_constants_of_any_size_are_drawn(tmp_path, value):
     found = curves(find_runs(seeds(tmp_path, [value] * 3, [value] * 3)))
     assert found[0].final.mean == pytest.approx(value)
-    plot(found, tmp_path / "curves.png", "episode/return")
+    plot(found, tmp_path / "curves.png")
 
 
 def test_values_that_are_no_finite_numbers_are_left_out(tmp_path):
@@ -146,12 +146,12 @@ def test_values_that_are_no_finite_numbers_are_left_out(tmp_path):
 def test_a_metric_at_step_0_alone_is_drawn(tmp_path):
     path = write_run(tmp_path / "run", [{"step": 0, "eval/return": 3}])
     (curve,) = curves(find_runs([path]), "eval/return")
-    plot([curve], tmp_path / "curves.png", "eval/return")
+    plot([curve], tmp_path / "curves.png")
 
 
 def test_a_picture_without_a_suffix_is_a_png(tmp_path):
     found = curves(find_runs(seeds(tmp_path, [1, 2])))
-    picture, numbers = plot(found, tmp_path / "mine", "episode/return")
+    picture, numbers = plot(found, tmp_path / "mine")
     assert (picture.name, numbers.name) == ("mine.png", "mine.csv")
     assert picture.is_file()
 
@@ -185,7 +185,7 @@ def test_an_unknown_metric_is_answered_with_those_there_are(tmp_path):
 
 def test_a_plot_is_a_picture_and_its_numbers(tmp_path):
     found = curves(find_runs([*seeds(tmp_path / "a", [0, 1], [1, 3]), write_run(tmp_path / "b", episodes(5), env="x")]))
-    picture, numbers = plot(found, tmp_path / "new" / "curves.png", "episode/return")
+    picture, numbers = plot(found, tmp_path / "new" / "curves.png")
     with Image.open(picture) as image:
         assert image.width > 800
     with numbers.open(newline="") as file:
@@ -194,6 +194,7 @@ def test_a_plot_is_a_picture_and_its_numbers(tmp_path):
     last = [row for row in rows if row["env"] == "CartPole-v1"][-1]
     assert last == {
         "env": "CartPole-v1",
+        "metric": "episode/return",
         "label": "",
         "env_steps": "200",
         "runs": "2",
@@ -202,7 +203,7 @@ def test_a_plot_is_a_picture_and_its_numbers(tmp_path):
         "high": "3",
     }
     with pytest.raises(ValueError, match="Matplotlib can't write"):
-        plot(found, tmp_path / "curves.docx", "episode/return")
+        plot(found, tmp_path / "curves.docx")
 
 
 def test_reading_results_needs_no_jax():

@@ -20,8 +20,8 @@ class Plot:
     """Folders of runs, or folders that contain runs."""
     out: Path = Path("curves.png")
     """The picture to write. Its numbers are written next to it as .csv."""
-    metric: str = "episode/return"
-    """Any metric that the runs have logged (docs/metrics.md)."""
+    metric: tuple[str, ...] = ("episode/return",)
+    """Any metrics that the runs have logged (docs/metrics.md), a panel for each."""
 
     published: bool = False
     """Draw the published curve of each environment too. 'reverie benchmark --list' lists those that have one."""
@@ -29,16 +29,16 @@ class Plot:
     """With --published: whose curves."""
 
     def __call__(self) -> None:
-        from rich.console import Console
-
+        from reverie.cli.output import show
         from reverie.results import curves, find_runs, plot, table
 
-        found = curves(find_runs(self.runs), self.metric)
+        runs = find_runs(self.runs)
+        found = [curve for metric in self.metric for curve in curves(runs, metric)]
         references, notes = self._overlays(found)
-        Console(soft_wrap=True).print(table(found))
+        show(table(found))
         for note in notes:
             print(note)
-        picture, numbers = plot(found, self.out, self.metric, references)
+        picture, numbers = plot(found, self.out, references)
         print(f"The picture is in '{picture}', its numbers are in '{numbers}'.")
 
     def _overlays(self, found: "list[Curve]") -> "tuple[list[Reference], list[str]]":
@@ -48,6 +48,6 @@ class Plot:
         from reverie.evidence import overlays
         from reverie.results.curves import EPISODE_RETURN
 
-        if self.metric != EPISODE_RETURN:
-            raise InputError(f"Published curves are of {EPISODE_RETURN}; leave out --metric {self.metric}.")
+        if self.metric != (EPISODE_RETURN,):
+            raise InputError(f"Published curves are of {EPISODE_RETURN}; leave out --metric {' '.join(self.metric)}.")
         return overlays(found, self.methods)

@@ -36,6 +36,7 @@ class Curve:
     """A metric over the runs of a group, at P environment steps."""
 
     env: str
+    metric: str
     label: str  # what distinguishes the group from others of the same environment
     runs: tuple[Run, ...]
     steps: np.ndarray  # (P,)
@@ -94,7 +95,7 @@ def _curve(runs: list[Run], metric: str, label: str) -> Curve:
     mean = np.array([interquartile_mean(x) if 2 * len(x) >= len(runs) else np.nan for x in known])
     low, high = np.array([bootstrap_interval(x[:, None]) for x in known]).T
     low, high = (np.where(np.isnan(mean), np.nan, bound) for bound in (low, high))
-    return Curve(runs[0].env, label, tuple(runs), steps, scores, mean, low, high)
+    return Curve(runs[0].env, metric, label, tuple(runs), steps, scores, mean, low, high)
 
 
 def _binned(at: np.ndarray, values: np.ndarray, edges: np.ndarray) -> np.ndarray:

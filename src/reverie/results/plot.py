@@ -17,14 +17,13 @@ from reverie.text import printable
 FORMAT = ".png"  # of a picture whose name has no suffix
 
 
-def plot(found: Sequence[Curve], picture: Path, metric: str, references: Sequence[Reference] = ()) -> tuple[Path, Path]:
-    """Draw curves, one panel per environment, and write their numbers to a CSV file next to the picture.
+def plot(found: Sequence[Curve], picture: Path, references: Sequence[Reference] = ()) -> tuple[Path, Path]:
+    """Draw curves, one panel per environment and metric, and write their numbers to a CSV file next to the picture.
 
     Args:
         found: the curves.
         picture: where to write the picture; its suffix is the format, .png if it has none.
-        metric: the name of what is drawn.
-        references: curves by others, drawn in gray and not part of the CSV file.
+        references: curves of returns by others, drawn in gray and not part of the CSV file.
 
     Returns:
         The paths of the picture and of the CSV file.
@@ -36,16 +35,16 @@ def plot(found: Sequence[Curve], picture: Path, metric: str, references: Sequenc
     numbers = picture.with_suffix(".csv")
     picture.parent.mkdir(parents=True, exist_ok=True)
     _write_numbers(found, numbers)
-    envs = list(dict.fromkeys(curve.env for curve in found))
+    panels = list(dict.fromkeys((curve.metric, curve.env) for curve in found))
     try:
-        drawn = Picture(len(envs))
+        drawn = Picture(len(panels))
     except ImportError as error:
         raise InputError(
             f"A picture needs Matplotlib; install it with: pip install 'reverie[plot]'. The numbers are in {numbers}."
         ) from error
-    for panel, env in zip(drawn.panels, envs, strict=True):
+    for panel, (metric, env) in zip(drawn.panels, panels, strict=True):
         draw_references(panel, [one for one in references if one.env == env])
-        _draw(panel, [curve for curve in found if curve.env == env])
+        _draw(panel, [curve for curve in found if (curve.metric, curve.env) == (metric, env)])
         finish(panel, env, "environment steps", metric.replace("/", " "))
     try:
         drawn.save(picture)
@@ -57,14 +56,15 @@ def plot(found: Sequence[Curve], picture: Path, metric: str, references: Sequenc
 def table(found: Sequence[Curve]) -> Table:
     """The final score of each curve, for the terminal."""
     shown = Table(box=None, pad_edge=False)
-    for name in ("environment", "group", "runs", "steps", f"IQM, last {FINAL:.0%} of steps", "95% interval"):
-        shown.add_column(name, justify="left" if name in ("environment", "group") else "right")
+    words = ("environment", "metric", "group")
+    for name in (*words, "runs", "steps", f"IQM, last {FINAL:.0%} of steps", "95% interval"):
+        shown.add_column(name, justify="left" if name in words else "right")
     for curve in found:
         final, steps, mean, interval = curve.final, "–", "–", "–"
         if final is not None:
             steps, mean = f"{final.steps:,.0f}", f"{final.mean:.4g}"
             interval = f"{final.low:.4g} to {final.high:.4g}" if np.isfinite(final.low) else "–"
-        cells = (curve.env, curve.label or "–", str(len(curve.runs)), steps, mean, interval)
+        cells = (curve.env, curve.metric, curve.label or "–", str(len(curve.runs)), steps, mean, interval)
         shown.add_row(*(Text(printable(cell)) for cell in cells))
     return shown
 
@@ -83,9 +83,9 @@ def _draw(panel: Any, found: list[Curve]) -> None:
 def _write_numbers(found: Sequence[Curve], path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["env", "label", "env_steps", "runs", "iqm", "low", "high"])
+        writer.writerow(["env", "metric", "label", "env_steps", "runs", "iqm", "low", "high"])
         for curve in found:
-            names = printable(curve.env), printable(curve.label)
+            names = [printable(name) for name in (curve.env, curve.metric, curve.label)]
             for row in zip(curve.steps, curve.counts, curve.mean, curve.low, curve.high, strict=True):
                 steps, runs, *numbers = row
                 written = ["" if np.isnan(x) else f"{x:.6g}" for x in numbers]
