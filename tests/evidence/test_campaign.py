@@ -1,5 +1,6 @@
 """Tasks × seeds: what is trained, skipped, resumed and refused. Trains a tiny agent on catching a ball."""
 
+import errno
 import json
 import shutil
 import subprocess
@@ -10,9 +11,18 @@ import pytest
 
 from reverie import cli
 from reverie.config import Config, ModelConfig
-from reverie.evidence import all_tasks, find_task, read_outcome, read_outcomes
+from reverie.evidence import Outcome, all_tasks, find_task, read_outcome, read_outcomes
 from reverie.evidence import campaign as campaigns
-from reverie.evidence.campaign import CampaignError, Job, check, jobs_against, jobs_of, progress, run_campaign
+from reverie.evidence.campaign import (
+    CampaignError,
+    Job,
+    _update,
+    check,
+    jobs_against,
+    jobs_of,
+    progress,
+    run_campaign,
+)
 from reverie.evidence.commit import commit
 from reverie.evidence.pace import pace
 from reverie.evidence.tasks import unpublished
@@ -147,6 +157,25 @@ def test_a_failed_run_does_not_keep_the_others_from_training(tmp_path):
         run_campaign(jobs(tmp_path, seeds=3), said.append, lambda: finished.append(1), train)
     assert said[1] == f"{ENV}, seed 1 is left to the process that trains it."
     assert finished == [1]
+
+
+def test_a_full_disk_fails_a_run_but_not_the_campaign(trained, tmp_path, monkeypatch):
+    def full(self, path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Outcome, "write", full)
+    with pytest.raises(CampaignError, match=r"2 of 2 runs did not finish\..*No space left on device"):
+        run_campaign(jobs(tmp_path / "out"))
+    monkeypatch.undo()
+
+    def summarize():
+        full(None, None)
+
+    said: list[str] = []
+    run_campaign(jobs(tmp_path / "out"), said.append, summarize, train=never)  # the runs themselves have finished
+    assert len(said) == 2
+    _update(summarize, said.append)
+    assert said[-1].startswith("The summary could not be updated")
 
 
 def test_a_run_that_another_process_trains_is_left_to_it(tmp_path, capsys):

@@ -196,7 +196,7 @@ def run_campaign(
                 tell(f"{job.name} failed with {type(error).__name__}: {error}")
             else:
                 tell(f"{job.name} has finished; its outcome is in '{job.file}'.")
-                finished()
+                _update(finished, tell)
     if failed:
         raise CampaignError(
             f"{len(failed)} of {len(jobs)} runs did not finish. Repeat the command to continue them. "
@@ -209,8 +209,11 @@ def one_by_one(jobs: Sequence[Job]) -> Iterator[tuple[Job, Exception | None]]:
     from reverie.training import train
 
     for job in jobs:
+        found = progress(job)
+        if found.stored:  # by another process, meanwhile
+            continue
         print(f"\n{job.name}, {job.frames:,} frames, in '{job.folder}'", flush=True)
-        note = _Started(job)
+        note = _Started(job, found.outcome)
         try:
             train(job.task.env, job.config, logdir=job.folder, callbacks=[note])
             outcome_of(Run.read(job.folder), job.task.name, job.task.frames_per_step, note.commits).write(job.file)
@@ -223,19 +226,28 @@ def one_by_one(jobs: Sequence[Job]) -> Iterator[tuple[Job, Exception | None]]:
 class _Started:
     """A callback that writes which code trains, as soon as the run is open and has something to log."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, outcome: Outcome | None) -> None:
         self._job, self._written = job, False
-        outcome = progress(job).outcome
         earlier = outcome.commits if outcome else ()
         now = commit() or "unknown"
         self.commits = earlier if earlier[-1:] == (now,) else (*earlier, now)
 
     def on_log(self, run: Any, row: Any) -> None:
-        if not self._written:
-            self._written = True
+        if self._written:
+            return
+        self._written = True
+        with suppress(OSError, InputError):  # such as a full disk: the run goes on, and may find room at its end
             found = Run.read(self._job.folder)
             outcome = outcome_of(found, self._job.task.name, self._job.task.frames_per_step, self.commits)
             replace(outcome, finished=False).write(self._job.file)
+
+
+def _update(finished: Callable[[], None], tell: Callable[[str], None]) -> None:
+    """Call it; a summary that can't be written is not worth the runs that remain."""
+    try:
+        finished()
+    except (OSError, ReverieError) as error:
+        tell(f"The summary could not be updated ({error}).")
 
 
 def _remains(job: Job, tell: Callable[[str], None]) -> bool:
