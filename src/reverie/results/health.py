@@ -82,7 +82,7 @@ def _train_ratio(run: Run) -> Mark | None:
     if not run.config.run.train_ratio or steps[-1] <= steps[0]:
         return None
     replayed = (updates[-1] - updates[0]) * run.config.replay.batch * run.config.replay.length
-    reached = replayed / (steps[-1] - steps[0])
+    reached = float(replayed / (steps[-1] - steps[0]))
     return _mark(
         reached >= REACHED * run.config.run.train_ratio,
         "train ratio",
