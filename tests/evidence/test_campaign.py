@@ -159,21 +159,21 @@ def test_a_failed_run_does_not_keep_the_others_from_training(tmp_path):
     assert finished == [1]
 
 
-def test_a_full_disk_fails_a_run_but_not_the_campaign(trained, tmp_path, monkeypatch):
+def test_a_full_disk_fails_a_run_but_not_the_campaign(tmp_path, monkeypatch):
     def full(self, path):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Outcome, "write", full)
-    with pytest.raises(CampaignError, match=r"2 of 2 runs did not finish\..*No space left on device"):
-        run_campaign(jobs(tmp_path / "out"))
+    with pytest.raises(CampaignError, match=r"1 of 1 runs did not finish\..*No space left on device"):
+        run_campaign(jobs(tmp_path / "out", seeds=1))
     monkeypatch.undo()
 
     def summarize():
         full(None, None)
 
     said: list[str] = []
-    run_campaign(jobs(tmp_path / "out"), said.append, summarize, train=never)  # the runs themselves have finished
-    assert len(said) == 2
+    run_campaign(jobs(tmp_path / "out", seeds=1), said.append, summarize, train=never)  # the run itself has finished
+    assert said == [f"{ENV}, seed 0 has finished already."]
     _update(summarize, said.append)
     assert said[-1].startswith("The summary could not be updated")
 
@@ -255,7 +255,7 @@ def test_the_command_lists_and_plans_without_training(tmp_path, capsys):
         ([], "Name at least one task"),
         (["dmc/walker_wlak"], "did you mean 'dmc/walker_walk'"),
         (["small/cartpole", "--frames", "10"], "begins at 500 frames"),
-        (["small/cartpole", "--seeds", "0"], "--seeds must be at least 1"),
+        (["small/cartpole", "--seeds", "0"], "--seeds must be between 1 and 1000, got 0"),
         (["small/cartpole", "--against", "nowhere"], "There is no run in nowhere"),
         (["--check", "nowhere"], "There is no run in nowhere"),
     ],
