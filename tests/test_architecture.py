@@ -53,7 +53,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "dashboard": {"errors", "spaces", "dreams", "storage", "results", "text"},
     "training": TRAINING,
     FACE: TRAINING | {"training"},
-    "evidence": {"config", "errors", "presets", "storage", "text", "envs", "results", "training"},
+    "evidence": {"config", "errors", "text", "presets", "storage", "envs", "results", "training"},
     "cli": TRAINING | {"training", "export", "dashboard", "evidence", FACE},
     "__main__": {"cli"},
 }

@@ -22,7 +22,8 @@ FILES = ["nowhere.yaml", "list.yaml", "broken.yaml", "binary.yaml", "typo.yaml",
 WORDS = ["0", "-1", "2", "1e6", "1e21", "1e400", "nan", "-inf", "1.5", "many", "", "auto", "None", "[", "(?P<", "é"]
 
 # Fields of commands, and of nothing else, that name a folder, a file or an environment.
-PLACES = dict.fromkeys(("run", "runs", "folder", "logdir", "check", "against"), FOLDERS) | {"config_file": FILES, "env": ENVIRONMENTS}
+PLACES = dict.fromkeys(("run", "runs", "folder", "logdir", "check", "against"), FOLDERS)
+PLACES |= {"config_file": FILES, "env": ENVIRONMENTS}
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6)
 words = st.one_of(st.just("2"), st.sampled_from(WORDS), texts, st.floats().map(str))

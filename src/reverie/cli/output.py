@@ -1,4 +1,4 @@
-"""Tables for the terminal. May import: `results` (to print names safely); rich."""
+"""Tables for the terminal. May import: `text`; rich."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[str]], left: Sequen
     from rich.table import Table
     from rich.text import Text
 
-    from reverie.results import printable
+    from reverie.text import printable
 
     table = Table(box=None, pad_edge=False)
     for index, name in enumerate(head):

@@ -9,9 +9,8 @@ from typing import Any
 import tyro
 
 from reverie import __version__
-from reverie.cli.configured import Configured, Settings
 from reverie.cli.benchmark import Benchmark
-from reverie.cli.configured import Configured
+from reverie.cli.configured import Configured, Settings
 from reverie.cli.dashboard import Dashboard
 from reverie.cli.demo import Demo
 from reverie.cli.doctor import Doctor

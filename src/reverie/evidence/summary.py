@@ -1,4 +1,4 @@
-"""The summary of a campaign: a table, CSV files, a picture and a page. May import: this room, `results`, `storage`.
+"""The summary of a campaign: a table, CSV files, a picture and a page. May import: this room, `results`, `storage`, `text`.
 
 OUT/summary.csv   the scores of each task, and of all together
 OUT/curves.csv    every curve
@@ -16,8 +16,8 @@ from reverie.errors import InputError
 from reverie.evidence.page import page_of
 from reverie.evidence.scores import PARTS, Comparison, Score, Summary, summarize
 from reverie.results.panels import COLORS, Picture, Reference, draw_references, finish
-from reverie.results.text import printable
 from reverie.storage import replacing_path, write_text
+from reverie.text import printable
 
 NUMBERS = (
     *("task", "part", "frames", "seeds", "ours", "ours_low", "ours_high", "compared_with", "others", "others_std"),
