@@ -1,4 +1,6 @@
-"""The summary of a campaign: a table, CSV files, a picture and a page. May import: this room, `results`, `storage`, `text`.
+"""The summary of a campaign: a table, CSV files, a picture and a page.
+
+May import: this room, `results`, `storage`, `text`.
 
 OUT/summary.csv   the scores of each task, and of all together
 OUT/curves.csv    every curve
