@@ -228,12 +228,12 @@ def test_the_folder_says_whether_the_newest_state_is_on_disk(tmp_path):
         pytest.skip("only an administrator can make a small disk")
     try:
         run = open_run(mount / "run")
-        assert run.unsaved is None
         (mount / "filler").write_bytes(bytes(90_000))
         save_run(run, 100)
-        assert "checkpoint 105 could not be written" in (run.unsaved or "")
-        assert "No space left on device" in (run.unsaved or "")
-        assert run.newest is None
+        problem = run.problem() or ""
+        assert "checkpoint 105 could not be written" in problem
+        assert "No space left on device" in problem
+        assert not run.holds(105)
         (mount / "filler").unlink()
         run.close()
     finally:
@@ -243,16 +243,18 @@ def test_the_folder_says_whether_the_newest_state_is_on_disk(tmp_path):
 def test_a_run_that_was_moved_is_not_continued_elsewhere(tmp_path):
     run = open_run(tmp_path / "run")
     save_run(run, 100)
-    assert run.unsaved is None
+    assert run.holds(105)
     (tmp_path / "run").rename(tmp_path / "moved")
     save_run(run, 200)
-    assert "was moved, deleted or replaced while in use" in (run.unsaved or "")
+    assert "was moved, deleted or replaced while in use" in (run.problem() or "")
     assert "could not be written" in run.keep_batch(TEMPLATE)
     assert [path.name for path in tmp_path.iterdir()] == ["moved"]
     other = open_run(tmp_path / "run")  # another run in its place, with a checkpoint of the same count
     save_run(other, 300)
     save_run(run, 300)
-    assert "was moved, deleted or replaced while in use" in (run.unsaved or "")
+    assert "was moved, deleted or replaced while in use" in (run.problem() or "")
+    assert other.holds(305)
+    assert not run.holds(305)
     run.close()
     other.close()
 
@@ -265,7 +267,7 @@ def test_a_file_system_without_locks_is_a_warning(tmp_path, monkeypatch):
     with pytest.warns(GuaranteeWarning, match=r"can't be locked \(Function not implemented\)"):
         run = open_run(tmp_path / "run")
     save_run(run, 100)
-    assert run.unsaved is None
+    assert run.holds(105)
     run.close()
 
 

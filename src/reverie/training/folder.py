@@ -113,15 +113,17 @@ class RunFolder:
         """The count of the newest checkpoint; None if there is none."""
         return next(iter(self._store.counts), None)
 
+    def holds(self, count: int) -> bool:
+        """Whether the newest checkpoint has this count, and is not that of another run in this one's place."""
+        try:
+            self.check()
+        except InputError:
+            return False
+        return self.newest == count
+
     def problem(self) -> str | None:
         """What went wrong in the last save; returned once."""
         return self._store.problem()
-
-    @property
-    def unsaved(self) -> str | None:
-        """Why the state that was last passed to `save` is not on disk; None if it is. Blocks until that is known."""
-        self._store.wait()
-        return self._store.failure
 
     def check(self) -> None:
         """Raise an InputError if the folder was moved, deleted or replaced since it was opened."""
@@ -145,12 +147,12 @@ class RunFolder:
             replay: the replay buffer.
             loop: a tree of what the training loop carries from step to step.
             progress: counters and the like, in JSON's types.
-            wait: block until the checkpoint is on disk, or has failed; `unsaved` says which.
+            wait: block until the checkpoint is on disk, or has failed; `holds` says which, `problem` why.
         """
         if wait:
             self._store.wait()
         count = progress["env_steps"] + progress["updates"]
-        if self.newest == count and self._is_in_place():
+        if self.holds(count):
             return
         parts = {
             "networks": Part(None, partial(copied, state.networks)),
@@ -261,13 +263,6 @@ class RunFolder:
             progress["pending"] = False
         dropped = [f"['{name}']" for name, kept in (("now", not moved), ("pending", progress["pending"])) if not kept]
         return {name: x for name, x in arrays.items() if not name.startswith(tuple(dropped))}
-
-    def _is_in_place(self) -> bool:
-        try:
-            self.check()
-        except InputError:
-            return False
-        return True
 
     def close(self) -> None:
         """Wait until everything that was saved is on disk, and let other processes train here."""

@@ -69,7 +69,7 @@ class Saver:
             return None
         try:
             problem = self._start(wait=True) or self._folder.problem()
-            if self._folder.newest == self._loop.env_steps + self._loop.updates:
+            if self._folder.holds(self._loop.env_steps + self._loop.updates):
                 return None
         except Exception as error:
             problem = f"{type(error).__name__}: {error}."
