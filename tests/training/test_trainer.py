@@ -495,6 +495,19 @@ def test_environments_that_cannot_say_where_they_stand_begin_other_episodes(tmp_
     np.testing.assert_array_equal(stream["is_first"][:, 1:], stream["is_last"][:, :-1])
 
 
+def test_the_last_step_before_a_resume_is_not_lost(tmp_path):
+    """Each episode of Catch gives its reward in the last step, which is recorded by the step after it."""
+    acting = replace(TINY, run=replace(TINY.run, train_ratio=0))
+    for steps in (10, 24, 34):  # two environments, seven steps each: the second part of the run ends with an episode
+        trainer = Trainer(ENV, acting, steps=steps, logdir=tmp_path / "run", quiet=True)
+        trainer.run()
+        trainer.close()
+    ended = trainer.loop._now.step.is_last
+    ends = held(trainer)["is_terminal"]
+    assert int(ends.sum() + ended.sum()) == trainer.episodes.count > 0
+    assert int((~held(trainer)["is_last"]).sum()) == trainer.env_steps
+
+
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, capsys):
     train(ENV, TINY, steps=80, logdir=tmp_path / "run", quiet=True)
     train(ENV, TINY, steps=100, logdir=tmp_path / "run", quiet=True)

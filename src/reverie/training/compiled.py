@@ -65,7 +65,7 @@ class CompiledLoop(LearningLoop[Now]):
         """Start an episode in every environment, unless a checkpoint has restored where they stand."""
         if self._now is not None:
             return
-        self.episodes.begin()
+        self._end_episodes()
         self.replay.cut_off()
         self._now = jax.jit(self._first)()
 

@@ -261,7 +261,8 @@ class RunFolder:
             progress["envs"] = None
         if moved or any(shape != batch for shape in pending):
             progress["pending"] = False
-        dropped = [f"['{name}']" for name, kept in (("now", not moved), ("pending", progress["pending"])) if not kept]
+        keep = {"now": not moved, "unrecorded": not moved, "pending": progress["pending"]}
+        dropped = [f"['{name}']" for name, kept in keep.items() if not kept]
         return {name: x for name, x in arrays.items() if not name.startswith(tuple(dropped))}
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ from reverie.agent import Agent, Keys
 from reverie.compiling import compiler_options
 from reverie.config import Config
 from reverie.envs.interface import BaseEnvironments
-from reverie.experience import Experience
+from reverie.experience import Experience, Step
 from reverie.learner import TEXTBOOK, Learner, LearnerState, Networks, StoredLatents, UpdateOutput, compute_dtype
 from reverie.replay import Rows
 from reverie.storage import as_tree
@@ -43,6 +43,13 @@ class Pending(NamedTuple):
     rows: Rows
     latents: StoredLatents
     finite: Any  # (), bool: whether the update was applied; the latents of a skipped one are useless
+
+
+class Unrecorded(NamedTuple):
+    """The newest step while replay has no record of it, which has to wait for the action."""
+
+    step: Step
+    which: Any  # (N,) bool: the environments that took part in it
 
 
 class Progress(NamedTuple):
@@ -97,6 +104,7 @@ class LearningLoop(ABC, Generic[Position]):
         self._pending: Pending | None = None
         # None while the environments step, and after one has failed: a resumed run then begins new episodes.
         self._now: Position | None = None
+        self._unrecorded: Unrecorded | None = None  # kept by loops whose environments may be unable to resume
 
     @property
     def state(self) -> LearnerState:
@@ -189,6 +197,8 @@ class LearningLoop(ABC, Generic[Position]):
         carried: dict[str, Any] = {"pending": self._pending} if self._pending else {}
         if self._now and progress["envs"] is not None:
             carried["now"] = self._saved(self._now)
+        elif self._unrecorded:
+            carried["unrecorded"] = self._unrecorded
         return carried
 
     def restore(self, state: LearnerState, progress: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
@@ -203,10 +213,30 @@ class LearningLoop(ABC, Generic[Position]):
             arrays = {name: x for name, x in arrays.items() if not name.startswith("['now']")}
         elif progress["envs"] is not None:
             like["now"] = jax.eval_shape(lambda: self._saved(self._first()))
+        if any(name.startswith("['unrecorded']") for name in arrays):
+            like["unrecorded"] = _unrecorded_like(self._environments)
         carried = as_tree(like, arrays, "the newest checkpoint")
-        self._pending = carried.get("pending")
+        self._pending, self._unrecorded = carried.get("pending"), carried.get("unrecorded")
         if "now" in like and self._environments.restore(progress["envs"], carried["now"][0].is_last):
             self._now = _with_keys(carried["now"], jax.eval_shape(self._first))
+
+    def _end_episodes(self) -> None:
+        """Give up unfinished episodes, because all environments start new ones.
+
+        A step that replay has not received is recorded with its reward and whether it is terminal. The next record is
+        the first of another episode, so neither its action nor its latents are used.
+        """
+        self.episodes.begin()
+        if self._unrecorded is None:
+            return
+        step, which = self._unrecorded
+        count = self._environments.num_envs
+        action = self._environments.spaces.zero_action(count)
+        deter, stoch = (jnp.zeros((count, size)) for size in (self.config.model.deter, self.config.model.groups))
+        record = step._replace(is_last=np.ones(count, bool))._asdict()
+        self.replay.reserve()
+        self.replay.add(Experience(action=action, **stored_latents(deter, stoch)._asdict(), **record), which)
+        self._unrecorded = None
 
     @abstractmethod
     def _first(self) -> Position:
@@ -237,6 +267,13 @@ def _with_keys(saved: Any, like: Any) -> Any:
     leaves, structure = jax.tree.flatten(like)
     pairs = zip(jax.tree.leaves(saved), leaves, strict=True)
     return jax.tree.unflatten(structure, [jax.random.wrap_key_data(x) if _is_key(like) else x for x, like in pairs])
+
+
+def _unrecorded_like(envs: BaseEnvironments) -> Unrecorded:
+    """An unrecorded step as zeros, for shapes and dtypes."""
+    flags = np.zeros(envs.num_envs, bool)
+    reward = np.zeros(envs.num_envs, np.float32)
+    return Unrecorded(Step(envs.spaces.zero_observation(envs.num_envs), reward, flags, flags, flags), flags)
 
 
 def _pending_like(config: Config) -> Pending:

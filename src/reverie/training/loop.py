@@ -22,7 +22,7 @@ from reverie.envs import AnyEnvironments
 from reverie.experience import Experience, Step
 from reverie.learner import Networks, StoredLatents
 from reverie.training.clock import Clock
-from reverie.training.learning import LearningLoop, Progress
+from reverie.training.learning import LearningLoop, Progress, Unrecorded
 from reverie.training.records import stored_latents
 
 
@@ -53,7 +53,7 @@ class Loop(LearningLoop[Now]):
         """
         if self._now is not None:
             return
-        self.episodes.begin()
+        self._end_episodes()
         step = self._envs.reset(seed=[self.config.seed, self.env_steps] if self.env_steps else None)
         key = jax.random.fold_in(self._keys.act, self.env_steps)
         self._now = Now(step, initial_carry(self.state.networks, self._envs.num_envs, key))
@@ -88,6 +88,7 @@ class Loop(LearningLoop[Now]):
         with self.clock.measure("data"):
             self._record(step, ready, action, latents)
         self._now = Now(following, carry)
+        self._unrecorded = Unrecorded(following, self._envs.ready)
         decisions = int(np.sum(ready & ~step.is_last))
         self.env_steps += decisions
         self._earn(decisions)
