@@ -1,5 +1,6 @@
 """Environments by name: every form of a name, and errors that say how to fix it."""
 
+import functools
 import os
 import sys
 import types
@@ -112,12 +113,28 @@ def test_a_module_that_lacks_a_package(tmp_path: Any, monkeypatch: pytest.Monkey
         make_env("needy_suite:make")
 
 
-@pytest.mark.parametrize("name", ["os:system", "subprocess:run", "builtins:exit", "numpy:frombuffer", "os.path:join"])
-def test_functions_of_python_are_not_called(name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["os:system", "subprocess:run", "builtins:exit", "numpy:frombuffer", "os.path:join", "numpy.random:rand"]
+)
+def test_functions_of_python_and_of_compiled_libraries_are_not_called(name: str) -> None:
     with pytest.raises(
         TypeError, match=f"'{name}' is a function of Python or of a compiled library and was not called"
     ):
         make_env(name)
+
+
+def test_a_class_of_something_else_is_not_called(module: types.ModuleType) -> None:
+    calls = []
+    module.Other = type("Other", (), {"__init__": lambda self: calls.append(self)})  # type: ignore[attr-defined]
+    with pytest.raises(TypeError, match="'my_suite:Other' is not a class of environments and was not called"):
+        make_env("my_suite:Other")
+    assert not calls
+
+
+@pytest.mark.parametrize("wrap", [functools.cache, functools.partial])
+def test_a_function_may_be_cached_or_have_arguments(wrap: Any, module: types.ModuleType) -> None:
+    module.wrapped = wrap(module.build)  # type: ignore[attr-defined]
+    assert isinstance(make_env("my_suite:wrapped").unwrapped, gym.Env)
 
 
 class Placed(CartPoleEnv):

@@ -12,7 +12,7 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import gymnasium as gym
@@ -245,8 +245,16 @@ def _make_named(name: str, kwargs: dict[str, Any], registered: Callable[..., Any
 
 
 def _check_factory(name: str, module_name: str, factory: Callable[..., Any], kwargs: dict[str, Any]) -> None:
-    """Refuse a function that can't create environments or can't be called like this, before it is called."""
-    if module_name.partition(".")[0] in sys.stdlib_module_names or inspect.isbuiltin(factory):
+    """Refuse what can't create environments or can't be called like this, before it is called.
+
+    The name may come from someone else's run folder, and what it names may do anything when called.
+    """
+    if isinstance(factory, type) and not _is_class_of_environments(factory):
+        raise NotAnEnvironmentError(
+            f"{name!r} is not a class of environments and was not called: derive it from gymnasium.Env or "
+            "dm_env.Environment, or name a function that returns an environment."
+        )
+    if module_name.partition(".")[0] in sys.stdlib_module_names or not _is_written_in_python(factory):
         raise NotAnEnvironmentError(
             f"{name!r} is a function of Python or of a compiled library and was not called: name a function or class "
             "of your own that returns an environment, as 'module:factory'."
@@ -258,6 +266,23 @@ def _check_factory(name: str, module_name: str, factory: Callable[..., Any], kwa
         raise NotAnEnvironmentError(f"'{name}' can't be called {given} to make an environment ({error}).") from error
     except ValueError:  # some functions written in C have no signature
         pass
+
+
+def _is_class_of_environments(cls: type) -> bool:
+    # A class can only be derived from another package's if that package has been imported.
+    imported = {"dm_env": "Environment", "gym": "Env"}
+    others = [getattr(sys.modules[package], base) for package, base in imported.items() if package in sys.modules]
+    return issubclass(cls, (gym.Env, VectorEnv, JaxEnv, *others))
+
+
+def _is_written_in_python(factory: Any) -> bool:
+    """Whether a call runs a Python function: not so for functions and methods of compiled modules."""
+    while isinstance(factory, partial):
+        factory = factory.func
+    factory = inspect.unwrap(factory)  # lru_cache and others hide the function
+    code = getattr(factory, "__func__", factory)
+    call = getattr(type(code), "__call__", None)  # noqa: B004, its type is asked for
+    return isinstance(code, type | FunctionType) or isinstance(call, FunctionType)
 
 
 def _factories(module: ModuleType | None) -> str:
