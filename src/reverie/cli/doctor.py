@@ -14,7 +14,7 @@ from reverie import __version__
 from reverie.cli.hardware import Finding, examine_devices, install_command
 from reverie.errors import ReverieError
 
-PACKAGES = ("jax", "jaxlib", "equinox", "optax", "numpy", "gymnasium", "safetensors")
+PACKAGES = ("jax", "jaxlib", "equinox", "optax", "numpy", "gymnasium")
 NOT_FOR_USERS = ("dev", "test")
 
 
