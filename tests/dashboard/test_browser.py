@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from reverie.config import Config
+from reverie.training import train
+
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, which drives the browser")
 
 expect = sync_api.expect
@@ -164,6 +167,23 @@ def test_the_policy_drives_and_reality_is_followed(page, address):
     page.get_by_role("button", name="Play", exact=True).click()
     expect(page.locator(".real figcaption span")).to_have_text("the episode ended", timeout=PATIENCE)
     expect(page.get_by_role("button", name="Play", exact=True)).to_be_disabled()
+
+
+def test_an_older_checkpoint_is_shown_and_named_if_the_newest_is_damaged(page, trained, tmp_path):
+    run = tmp_path / "runs" / "a"
+    shutil.copytree(trained / "nested" / "pixels", run)
+    train("reverie/Catch-v0", Config.from_file(run / "config.yaml"), steps=80, logdir=run, quiet=True)
+    newest = max((run / "checkpoints" / "arrays").glob("networks-*"))
+    newest.write_bytes(newest.read_bytes()[:-1])
+    with command("dashboard", "--port", "0", cwd=tmp_path) as dashboard:
+        address = re.search(r"http://127\.0\.0\.1:\d+/", dashboard.stdout.readline())[0]
+        page.goto(f"{address}#dream=a")
+        page.wait_for_selector("#player:not([hidden])")
+        status = page.locator("#dream-status")
+        expect(status).to_have_text(
+            re.compile(r"^The agent after 60 environment steps\. A newer checkpoint is damaged: ")
+        )
+        expect(status).to_have_text(re.compile(f"{newest.name}' is [\\d,]+ bytes long, expected"))
 
 
 def test_what_goes_wrong_is_a_sentence(page, address):
