@@ -97,8 +97,7 @@ def newest(run: Path) -> int:
 
 def saves(process: int, run: Path, more: int) -> bool:
     """Wait until the newest checkpoint has come this far; False if the process ends or takes too long."""
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
+    for _ in range(50 * PATIENCE):  # turns, because both processes may be stopped meanwhile
         if newest(run) >= more:
             return True
         if forked.ended(process):
