@@ -6,6 +6,7 @@ Blocks run as they are, each in a folder of its own that holds one trained run, 
 
 import contextlib
 import importlib
+import importlib.util
 import inspect
 import io
 import re
@@ -187,7 +188,8 @@ def test_command_lines_parse(page):
             parse(words)
     for words in arguments(page, "python -m"):
         if words[0].startswith("benchmarks."):
-            module = importlib.import_module(words[0])
+            package = importlib.util.find_spec(words[0]).submodule_search_locations
+            module = importlib.import_module(f"{words[0]}.__main__" if package else words[0])
             tyro.cli(module.Settings, args=words[1:])
 
 

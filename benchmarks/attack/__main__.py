@@ -25,16 +25,7 @@ class Summary:
         print(summary(self.output))
 
 
-COMMANDS = {
-    "kills": Kills,
-    "corruptions": Corruptions,
-    "documents": Documents,
-    "signals": Signals,
-    "disks": Disks,
-    "environments": Environments,
-    "churn": Churn,
-    "summary": Summary,
-}
+Settings = Kills | Corruptions | Documents | Signals | Disks | Environments | Churn | Summary
 
 if __name__ == "__main__":
-    tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="python -m benchmarks.attack")()
+    tyro.cli(Settings, prog="python -m benchmarks.attack")()  # type: ignore[call-overload]
