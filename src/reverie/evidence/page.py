@@ -15,7 +15,7 @@ NOTE = (
     "Returns of training episodes are averaged within the bins of the published curve, then over seeds. End: the last "
     "tenth of the frames that both have; whole: all of them. Ratio: ours ÷ theirs, both counted from the score of a "
     "random policy; over all tasks, the interquartile mean over seeds and tasks. P(better): the probability that one "
-    "of our seeds scores higher than one of theirs. Intervals: 95% bootstrap over our seeds."
+    "of our seeds scores higher than one of theirs. Intervals: 95% bootstrap over seeds."
 )
 
 
@@ -70,7 +70,7 @@ def _provenance(outcomes: Sequence[Outcome]) -> str:
         where = f"{machine} ({cpus} CPUs)" if cpus else machine
         runs.setdefault((where, versions, ", ".join(one.commits)), []).append(f"{one.task} {one.seed}")
     rows = [[", ".join(names), *what] for what, names in runs.items()]
-    return table(["task and seed", "device", "versions", "commits"], rows)
+    return table(["task and seed", "device", "versions", "commits"], rows, wrap=True)
 
 
 def _next(comparisons: Sequence[Comparison], out: Path) -> str:

@@ -27,12 +27,12 @@ def facts(values: Mapping[str, str | None]) -> str:
     return f'<div class="facts">{shown}</div>'
 
 
-def table(head: Iterable[str], rows: Iterable[list[str]], *, code: bool = False) -> str:
-    """An HTML table of escaped text; with `code`, all but the first column are commands."""
+def table(head: Iterable[str], rows: Iterable[list[str]], *, code: bool = False, wrap: bool = False) -> str:
+    """An HTML table of escaped text; with `code`, all but the first column are commands, with `wrap`, lines break."""
     tag = ("<code>", "</code>") if code else ("", "")
     heads = "".join(f"<th>{escape(cell)}</th>" for cell in head)
     body = "".join(
         f"<tr><td>{escape(first)}</td>" + "".join(f"<td>{tag[0]}{escape(x)}{tag[1]}</td>" for x in rest) + "</tr>"
         for first, *rest in rows
     )
-    return f'<div class="wide"><table><tr>{heads}</tr>{body}</table></div>'
+    return f'<div class="{"wrap" if wrap else "wide"}"><table><tr>{heads}</tr>{body}</table></div>'

@@ -146,7 +146,7 @@ def _health(run: Run) -> str:
         f'<p class="warning"><b>{escape(mark.about)}</b>: {escape(mark.todo)}</p>' for mark in found if mark.todo
     )
     note = '<p class="note">Over the last tenth of the updates. docs/healthy.md explains each line.</p>'
-    return table(["", "", "this run", "normal"], rows) + advice + note
+    return table(["", "", "this run", "normal"], rows, wrap=True) + advice + note
 
 
 def _dreams(folder: Path) -> str:
