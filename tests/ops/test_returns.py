@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from reverie.ops import lambda_return
 from reverie.ops.returns import cumulative_weight
@@ -18,6 +19,17 @@ def test_lambda_return_by_hand():
     middle = 2 + 0.8 * (0.05 * 20 + 0.95 * last)
     first = 1 + 0.9 * (0.05 * 10 + 0.95 * middle)
     np.testing.assert_allclose(lambda_return(reward, live, trace, value), column(first, middle, last), rtol=1e-6)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 7, 16, 17])
+def test_lambda_return_is_the_recursion(steps):
+    reward, live, trace, bootstrap = np.random.default_rng(0).uniform(size=(4, steps, 3)).astype(np.float32)
+    expected = [bootstrap[-1]]
+    for t in reversed(range(1, steps)):
+        mixed = (1 - trace[t]) * bootstrap[t] + trace[t] * expected[0]
+        expected.insert(0, reward[t] + live[t] * mixed)
+    actual = lambda_return(*map(jnp.asarray, (reward, live, trace, bootstrap)))
+    np.testing.assert_allclose(actual, np.stack(expected)[:-1], rtol=1e-6)
 
 
 def test_a_dead_step_hides_all_that_follows():

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reverie.ops import decode_two_hot, symexp_bins, two_hot
+from reverie.ops import decode_two_hot, neighbours, symexp_bins, two_hot
 
 BINS = symexp_bins(255)
+FIVE = symexp_bins(5)
+MIDDLE, LAST = float(FIVE[3]), float(FIVE[4])
 SMALL = np.float32([-4, -1, 0, 1, 4])
 weights_of = jax.jit(lambda target: two_hot(target, BINS))
 
@@ -32,16 +34,17 @@ def test_bins_need_an_odd_number(count):
     ("target", "weights"),
     [
         (0.0, [0, 0, 1, 0, 0]),
-        (1.0, [0, 0, 0, 1, 0]),
-        (0.25, [0, 0, 0.75, 0.25, 0]),
-        (-1.75, [0.25, 0.75, 0, 0, 0]),
-        (4.0, [0, 0, 0, 0, 1]),
+        (MIDDLE, [0, 0, 0, 1, 0]),
+        (0.25 * MIDDLE, [0, 0, 0.75, 0.25, 0]),
+        (-0.75 * MIDDLE - 0.25 * LAST, [0.25, 0.75, 0, 0, 0]),
+        (LAST, [0, 0, 0, 0, 1]),
         (1e9, [0, 0, 0, 0, 1]),
         (-1e9, [1, 0, 0, 0, 0]),
+        (np.inf, [0, 0, 0, 0, 1]),
     ],
 )
 def test_weight_is_split_linearly_between_the_two_neighbours(target, weights):
-    np.testing.assert_allclose(two_hot(jnp.float32(target), SMALL), weights, rtol=1e-6)
+    np.testing.assert_allclose(two_hot(jnp.float32(target), FIVE), weights, rtol=1e-6)
 
 
 @settings(deadline=None)  # the first example compiles
@@ -52,6 +55,13 @@ def test_weights_sum_to_one_and_decode_to_the_target(target):
     assert np.count_nonzero(weights) <= 2
     np.testing.assert_allclose(weights.sum(), 1, rtol=1e-6)
     np.testing.assert_allclose(weights @ BINS, target, rtol=1e-5, atol=1e-6)
+
+
+def test_neighbours_are_found_at_and_next_to_every_bin():
+    others = BINS[BINS != 0]  # the numbers next to 0 are flushed to 0
+    for target in (BINS, np.nextafter(others, np.float32(-np.inf)), np.nextafter(others, np.float32(np.inf))):
+        expected = np.clip(np.searchsorted(BINS, target, side="right") - 1, 0, 254)
+        np.testing.assert_array_equal(neighbours(jnp.asarray(target), BINS).below, expected)
 
 
 def test_symmetric_probabilities_decode_to_exactly_zero():

@@ -1,6 +1,5 @@
 """λ-returns and the weights of imagined steps (section 4). Time is the first axis, H + 1 or T steps."""
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -19,14 +18,22 @@ def lambda_return(
     discount. `trace` is λ, or 0 where the sequence is cut and the next step belongs to something else.
     """
     known = reward[1:] + (1 - trace[1:]) * live[1:] * bootstrap[1:]
+    decay = live[1:] * trace[1:]
+    # R_t = known_t + decay_t R_{t+1}. Each round substitutes this formula into itself, so that it reaches twice as far
+    # ahead. On a GPU these few rounds are one kernel, where a loop over the steps launches several kernels per step.
+    returns = jnp.concatenate([known, bootstrap[-1:]])
+    decay = jnp.concatenate([decay, jnp.zeros_like(bootstrap[-1:])])
+    reach = 1
+    while reach < returns.shape[0]:
+        returns = returns + decay * _ahead(returns, reach)
+        decay = decay * _ahead(decay, reach)
+        reach *= 2
+    return returns[:-1]
 
-    def backward(future: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
-        now, decay = inputs
-        value = now + decay * future
-        return value, value
 
-    _, returns = jax.lax.scan(backward, bootstrap[-1], (known, live[1:] * trace[1:]), reverse=True)
-    return returns
+def _ahead(x: Float[Array, "steps *batch"], count: int) -> Float[Array, "steps *batch"]:
+    """Return the values `count` steps later; 0 beyond the last step."""
+    return jnp.concatenate([x[count:], jnp.zeros_like(x[:count])])
 
 
 def cumulative_weight(live: Float[Array, "steps *batch"]) -> Float[Array, "steps *batch"]:

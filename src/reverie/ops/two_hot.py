@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from reverie.ops.symlog import symlog
+
 LIMIT = 20.0  # bins reach from symexp(-20) to symexp(20), about ±4.9e8
 
 Bins = Float[np.ndarray, " bins"]
@@ -36,11 +38,15 @@ class Neighbours(NamedTuple):
 
 
 def neighbours(target: Float[Array, "*batch"], bins: Bins) -> Neighbours:
-    """Find the bins around each target. A target beyond the ends belongs to the end bin alone; NaN stays NaN."""
-    edges = jnp.asarray(bins)
-    # "scan" keeps the search a loop. XLA would fuse an unrolled one into its readers and repeat it for every bin.
-    below = jnp.clip(jnp.searchsorted(edges, target, side="right", method="scan") - 1, 0, len(bins) - 1)
-    above = jnp.minimum(below + 1, len(bins) - 1)
+    """Find the `symexp_bins` around each target.
+
+    A target beyond the ends belongs to the end bin alone; NaN stays NaN.
+    """
+    edges, last = jnp.asarray(bins), len(bins) - 1
+    # Bins are evenly spaced in symlog, so the index can be computed; comparing with the bins corrects its rounding.
+    near = jnp.clip((symlog(target) + LIMIT) * (last / (2 * LIMIT)), 0, last - 1).astype(jnp.int32)
+    below = jnp.clip(near + (target >= edges[near + 1]) - (target < edges[near]), 0, last)
+    above = jnp.minimum(below + 1, last)
     width = edges[above] - edges[below]
     share = (target - edges[below]) / jnp.where(width > 0, width, 1.0)
     share = jnp.where(width > 0, jnp.clip(share, 0.0, 1.0), 0.0)
