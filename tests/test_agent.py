@@ -242,7 +242,7 @@ def test_a_checkpoint_can_be_chosen(run, choice, steps):
     loaded = reverie.Agent.load(run, checkpoint=choice)
     assert loaded_steps(loaded) == steps
     assert repr(loaded).endswith(f"after {steps} environment steps>")
-    assert loaded_steps(load_source(run, None, choice)) == steps  # what a new run starts from
+    assert loaded_steps(load_source(run, None, checkpoint=choice)) == steps  # what a new run starts from
 
 
 def test_checkpoints_that_do_not_exist_are_answered_with_those_that_do(agent, run, tmp_path):

@@ -47,6 +47,11 @@ class Agent:
 
     def __init__(self, spaces: Spaces, config: Config | None = None, *, networks: Networks | None = None) -> None:
         """Make an agent with the given networks, or with fresh ones initialized from `config.seed`."""
+        if not isinstance(spaces, Spaces):
+            raise InputError(
+                f"An agent is made for Spaces, got {spaces!r}: use Spaces.from_env(env), of reverie.spaces; Agent.load "
+                "reads a trained agent."
+            )
         self.spaces = spaces
         self.config = config or Config()
         self.source: str | None = None
@@ -105,6 +110,8 @@ class Agent:
         Raises:
             ValueError: the observation does not fit the spaces, or has another number of rows than the carry.
         """
+        if not isinstance(carry, Carry):
+            raise InputError(f"carry must come from initial_carry() or the last act(), got a {type(carry).__name__}.")
         rows = carry.latent.deter.shape[0]
         observation = _as_arrays(self._seen, observation)
         single = rows == 1 and self._seen.is_single(observation)

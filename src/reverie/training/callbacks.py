@@ -79,6 +79,8 @@ class Until(Callback):
     """Stops a run when a function of it returns True, asked for each row of metrics."""
 
     def __init__(self, condition: Callable[[Any], bool]) -> None:
+        if not callable(condition):
+            raise InputError(f"until must be a function of the run that returns whether to stop, got {condition!r}.")
         self._condition = condition
 
     def on_log(self, run: Run, row: Mapping[str, float]) -> None:
@@ -94,6 +96,8 @@ class Callbacks:
     """
 
     def __init__(self, callbacks: Sequence[object]) -> None:
+        if not isinstance(callbacks, Sequence):
+            raise InputError(f"callbacks must be a list of objects, got {callbacks!r}.")
         for callback in callbacks:
             own = {name for name in dir(callback) if name.startswith("on_")}
             if isinstance(callback, type) or not own or own - set(EVENTS):

@@ -59,7 +59,7 @@ def train(
         KeyboardInterrupt: Ctrl-C, after the run was saved.
         SystemExit: another of the signals, after the run was saved.
     """
-    source = load_source(start_from, logdir, start_checkpoint)
+    source = load_source(start_from, logdir, start_with, start_checkpoint)
     trainer = Trainer(env, config, steps=steps, seed=seed, logdir=logdir, resume=resume, quiet=quiet)
     try:
         if source is not None:

@@ -105,6 +105,8 @@ def evaluate(
     Raises:
         InputError: an argument is out of range, the environment's spaces are not the agent's, or the dataset exists.
     """
+    if not isinstance(agent, Agent):
+        raise InputError(f"agent must be an Agent, got {agent!r}; Agent.load reads one from a folder.")
     for what, value in (("episodes", episodes), ("envs", envs), ("max_steps", max_steps)):
         if value < 1:
             raise InputError(f"{what} must be at least 1, got {value}.")

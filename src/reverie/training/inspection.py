@@ -8,12 +8,10 @@ from reverie.agent import Agent
 from reverie.config import Config
 from reverie.envs import open_environments, settings_of
 from reverie.envs.make import EnvLike
-from reverie.envs.suites import suite_of
 from reverie.learner import Learner
-from reverie.presets import for_suite
 from reverie.training.description import cautions, describe
 from reverie.training.display import Display
-from reverie.training.opening import env_name
+from reverie.training.opening import env_name, given_or_default
 from reverie.training.records import empty_replay
 
 
@@ -28,7 +26,7 @@ def inspect(env: EnvLike, config: Config | None = None) -> None:
         InputError: there is no such environment, or Reverie does not support its spaces; the message names each of
             them and says how to fix it.
     """
-    config = config or for_suite(suite_of(env) if isinstance(env, str) else None, Config())
+    config = given_or_default(env, config)
     config = replace(config, replay=replace(config.replay, home="memory"))  # allocates nothing
     mode = config.env.mode if config.env.mode == "vector" else "serial"
     count = getattr(env, "num_envs", 1)

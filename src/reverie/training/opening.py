@@ -6,7 +6,7 @@ May import: everything below `training`, and of it `clock`, `compiled`, `folder`
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +38,7 @@ Resume = Literal["auto", "must", "never"]
 
 def complete_config(env: EnvLike, config: Config | None, steps: int | None, seed: int | None) -> Config:
     """The config of a run in an environment: given or the default, with steps, seed and number of environments."""
-    config = config or for_suite(suite_of(env) if isinstance(env, str) else None, Config())
+    config = given_or_default(env, config)
     if steps is not None:
         config = replace(config, run=replace(config.run, steps=steps))
     if seed is not None:
@@ -50,6 +50,18 @@ def complete_config(env: EnvLike, config: Config | None, steps: int | None, seed
     return config
 
 
+def given_or_default(env: EnvLike, config: Config | None) -> Config:
+    """The config, or the default one with the paper's settings for the environment's suite."""
+    if config is None:
+        return for_suite(suite_of(env) if isinstance(env, str) else None, Config())
+    if isinstance(config, Config):
+        return config
+    raise InputError(
+        f"config must be a Config, got a {type(config).__name__}: make one with Config.of(steps=1000), or read one "
+        "with Config.from_file('config.yaml')."
+    )
+
+
 def check_request(config: Config, logdir: Path | None, resume: Resume) -> None:
     """Check what needs no environment: the folder, and what the config says of metrics.
 
@@ -57,6 +69,8 @@ def check_request(config: Config, logdir: Path | None, resume: Resume) -> None:
         InputError: there is a run to resume or none, contrary to `resume`; a folder or package is missing; or a
             pattern is no regular expression.
     """
+    if resume not in get_args(Resume):
+        raise InputError(f"resume must be one of {', '.join(map(repr, get_args(Resume)))}; got {resume!r}.")
     if config.replay.home == "disk" and logdir is None:
         raise InputError("replay.home is 'disk', but there is no logdir to put the replay buffer in; pass one.")
     found = logdir is not None and holds_checkpoint(logdir)
@@ -142,9 +156,20 @@ def env_name(env: EnvLike) -> str | None:
 
 
 def load_source(
-    source: Agent | str | Path | None, logdir: str | Path | None, checkpoint: CheckpointChoice = "newest"
+    source: Agent | str | Path | None,
+    logdir: str | Path | None,
+    only: Piece | None = None,
+    checkpoint: CheckpointChoice = "newest",
 ) -> Agent | None:
-    """The agent whose parameters a new run starts from; None if there is none, or if the folder has a run to resume."""
+    """The agent whose parameters a new run starts from; None if there is none, or if the folder has a run to resume.
+
+    Raises:
+        InputError: `only`, or the checkpoint, is not one of the choices.
+    """
+    if only is not None and source is None:
+        raise InputError("start_with says what to take from another agent; name that agent with start_from.")
+    if only not in (None, *get_args(Piece)):
+        raise InputError(f"start_with must be one of {', '.join(map(repr, get_args(Piece)))}; got {only!r}.")
     if logdir is not None and holds_checkpoint(Path(logdir)):
         return None
     return source if source is None or isinstance(source, Agent) else Agent.load(source, checkpoint)

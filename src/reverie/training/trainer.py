@@ -159,7 +159,7 @@ class Trainer:
 
     def run(self, until: Callable[["Trainer"], bool] | None = None, *, callbacks: Sequence[object] = ()) -> Agent:
         """Train up to `config.run.steps`; save at intervals, at the end, when interrupted and when failing."""
-        told = Callbacks([*callbacks, Until(until)] if until else callbacks)
+        told = Callbacks([*callbacks, Until(until)] if until is not None else callbacks)
         if self.env_steps >= self.config.run.steps:
             self._display.note(
                 f"This run already has {self.env_steps:,} of {self.config.run.steps:,} steps; "
