@@ -190,6 +190,14 @@ def test_run_json_counts_the_processes_that_have_trained_here(tmp_path):
     assert written["machine"]["backend"] == jax.default_backend()
 
 
+def test_a_run_too_short_to_learn_says_so_before_and_after(capsys):
+    train(ENV, TINY, steps=6)
+    printed = " ".join(capsys.readouterr().out.split())
+    before, after = printed.split("step 6 of 6")[0], printed.rpartition("step 6 of 6")[2]
+    assert "Warning: nothing will be learned: updates begin after about 18 steps" in before
+    assert "the run ended before its first update: nothing was learned" in after
+
+
 def test_an_environment_that_fails_before_the_first_step_leaves_no_checkpoint(tmp_path):
     class Broken(gym.Env):
         observation_space, action_space = gym.spaces.Box(-1, 1, (1,)), gym.spaces.Discrete(2)
