@@ -1,6 +1,7 @@
 """Training on recorded episodes: without an environment, or before one is stepped."""
 
 import json
+import re
 from dataclasses import replace
 
 import gymnasium as gym
@@ -8,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 
+from reverie.cli import main
 from reverie.config import BehaviourConfig, Config, EnvConfig, ModelConfig, ReplayConfig, RunConfig
 from reverie.datasets import DatasetError, Episode, create_dataset, open_dataset
 from reverie.errors import InputError
@@ -83,6 +85,24 @@ def test_a_dataset_comes_before_what_is_stepped(dataset):
     trainer.close()
     assert len(trainer.loop.replay) >= total(dataset) + 20
     assert trainer.updates == 20 * 4 // 16 - 1  # from the first step on; what the last step earned stays due
+
+
+def test_on_the_command_line_the_dataset_names_the_environment(dataset, tmp_path, capsys):
+    widths = ("deter", "hidden", "classes", "units", "groups")
+    flags = [f"--model.{name}={getattr(TINY.model, name)}" for name in widths]
+    flags += ["--model.blocks=4", "--replay.batch=2", "--replay.length=8", "--envs=2", "--run.no-tensorboard"]
+    flags += [f"--logdir={tmp_path / 'run'}", "--dream-every=0"]
+    main(["train", "--dataset", str(dataset), "--updates=2", *flags])
+    assert "CartPole-v1" in capsys.readouterr().out
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["updates"] == 2
+
+
+@pytest.mark.parametrize("flags", [[], ["--updates=2"], ["--dataset=nowhere"]])
+def test_without_an_environment_or_a_dataset_there_is_a_sentence(flags, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["train", *flags])
+    assert ended.value.code == 1
+    assert re.search("Name an environment|no dataset in", capsys.readouterr().err)
 
 
 def without(dataset, place, change):

@@ -26,6 +26,7 @@ class Settings:
     replay_memory: str | None = None
     replay_home: Literal["memory", "disk", "device"] | None = None
     replay_capacity: int | None = None
+    dataset: str | None = None
     log_every: float | None = None
     checkpoint_every: float | None = None
     keep: int | None = None
@@ -53,7 +54,7 @@ class Configured(Settings):
     @classmethod
     def with_defaults(cls, given: Mapping[str, Any]) -> "Configured":
         """The command without flags: the settings that the flags override, given its arguments by name."""
-        config = for_suite(suite_of(given["env"]), Config())
+        config = for_suite(suite_of(given["env"] or ""), Config())
         if given["config_file"] is not None:
             config = config.override(**read_settings(given["config_file"]))
         if given["size"] is not None:

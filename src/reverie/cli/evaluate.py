@@ -46,9 +46,10 @@ class Eval:
         from reverie.training import evaluate
 
         use_cache()
+        agent = Agent.load(self.run, self.checkpoint)
         env = environment_of(self.run, self.env)
         result = evaluate(
-            Agent.load(self.run, self.checkpoint),
+            agent,
             env,
             episodes=self.episodes,
             seed=self.seed,

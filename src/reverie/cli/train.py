@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from reverie.cli.configured import Configured
+from reverie.config import Bound, Config
 from reverie.errors import InputError
 
 
@@ -17,6 +18,12 @@ class Train(Configured):
     Flags override the settings in --config, and those override the paper's settings for the environment's suite.
     """
 
+    env: tyro.conf.Positional[str] = ""
+    """A registered Gymnasium ID (CartPole-v1), a task of a suite (atari100k/pong; see reverie suites), package:Name-v0,
+    or module:factory. With --dataset, by default the recorded environment."""
+    updates: Annotated[int | None, Bound(1)] = None
+    """Train on --dataset alone, without stepping an environment, for so many updates: --env.mode offline --steps
+    UPDATES."""
     logdir: Path | None = None
     """The run's folder, for checkpoints and metrics. By default runs/ and the environment's name."""
     resume: Literal["auto", "must", "never"] = "auto"
@@ -39,16 +46,28 @@ class Train(Configured):
                 "--checkpoint chooses one of another run; name the run with --from RUN. To go back in this run, use: "
                 "reverie resume RUN --checkpoint STEP."
             )
-        env = self.env.removeprefix("gym/")
+        env = (self.env or _recorded(self.config)).removeprefix("gym/")
+        offline = {} if self.updates is None else {"steps": self.updates, "env.mode": "offline"}
         train(
             env,
-            self.config,
+            self.config.override(**offline),
             logdir=self.logdir or _folder(env),
             resume=self.resume,
             start_from=self.start_from,
             start_with=self.only,
             start_checkpoint=self.checkpoint,
         )
+
+
+def _recorded(config: Config) -> str:
+    """The environment that the dataset was recorded in."""
+    from reverie.datasets import open_dataset
+
+    if not (name := config.replay.dataset):
+        raise InputError("Name an environment to train in: reverie train ENV. 'reverie suites' lists suites of them.")
+    if (env := open_dataset(name).env) is None:
+        raise InputError(f"'{name}' does not record its environment; name it: reverie train ENV --dataset {name}")
+    return env
 
 
 def _folder(env: str) -> Path:

@@ -19,6 +19,7 @@ SHORT = MappingProxyType(
         "replay_memory": "replay.memory",
         "replay_home": "replay.home",
         "replay_capacity": "replay.capacity",
+        "dataset": "replay.dataset",
         "log_every": "run.log_every",
         "checkpoint_every": "run.checkpoint_every",
         "keep": "run.keep",
