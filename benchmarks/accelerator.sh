@@ -55,7 +55,7 @@ plan() {
   if [[ $tiny ]]; then
     small=tiny medium=tiny large=tiny files='proprio and name_and_a_place'
     update+=(--batch 4 --length 8 --repeats 3) loop+=(--train-ratio 32 --envs 2 --seconds 1)
-    learn+=(--envs 2 --steps 300 --replay.batch 4 --replay.length 8 --model.deter 32 --model.hidden 8 --model.units 16
+    learn+=(--envs 2 --steps 300 --train-ratio 32 --replay.batch 4 --replay.length 8 --model.deter 32 --model.hidden 8 --model.units 16
       --model.groups 4 --model.blocks 4)
   else
     loop+=(--train-ratio 0 512 --envs 16 --seconds 15) learn+=(--envs 16 --steps 20000)
