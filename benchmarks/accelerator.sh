@@ -26,7 +26,10 @@ while (($#)); do
   esac
   shift
 done
-[[ -d src/reverie ]] || { echo "Run this in the repository's root, or in a folder made by benchmarks/pack.sh." >&2; exit 2; }
+if [[ ! -d src/reverie ]]; then
+  echo "Run this in the repository's root, or in a folder made by benchmarks/pack.sh." >&2
+  exit 2
+fi
 ((${#chosen[@]})) || chosen=("${stages[@]}")
 mkdir -p "$out" && out=$(cd "$out" && pwd) && rm -f "$out/stages.tsv"
 python=${PYTHON:-python3} failed=0 work=$(mktemp -d)
@@ -55,8 +58,8 @@ plan() {
   if [[ $tiny ]]; then
     small=tiny medium=tiny large=tiny files='proprio and name_and_a_place'
     update+=(--batch 4 --length 8 --repeats 3) loop+=(--train-ratio 32 --envs 2 --seconds 1)
-    learn+=(--envs 2 --steps 300 --train-ratio 32 --replay.batch 4 --replay.length 8 --model.deter 32 --model.hidden 8 --model.units 16
-      --model.groups 4 --model.blocks 4)
+    learn+=(--envs 2 --steps 300 --train-ratio 32 --replay.batch 4 --replay.length 8 --model.deter 32 --model.hidden 8
+      --model.units 16 --model.groups 4 --model.blocks 4)
   else
     loop+=(--train-ratio 0 512 --envs 16 --seconds 15) learn+=(--envs 16 --steps 20000)
   fi
@@ -100,6 +103,7 @@ run() { # STAGE: run it, note how it ended, and summarize what there is
     result="skipped: no time left"
   else
     timeout -k 10 "$limit" "${command[@]}" >"$out/$1.log" 2>&1 || status=$?
+    ((status == 137 && SECONDS - begun >= limit)) && status=124 # was killed, as it did not end by itself
     case $status in
       0) ;;
       124) result="ended after its $limit s" ;;
