@@ -4,6 +4,8 @@ import errno
 import json
 import shutil
 import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -282,3 +284,38 @@ def test_the_commit_is_that_of_the_code(tmp_path):
     (tmp_path / "inside").mkdir()
     (tmp_path / "inside" / "__init__.py").touch()  # not tracked: the repository has nothing to do with it
     assert commit(tmp_path / "inside") == commit(Path("/"))
+
+
+KILLED = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from reverie.config import Config
+from reverie.evidence.campaign import jobs_of, run_campaign
+from reverie.evidence.tasks import unpublished
+task = replace(unpublished(sys.argv[1], 2000), config=Config.from_file(sys.argv[2]))
+run_campaign(jobs_of([task], 2, 2000, Path(sys.argv[3])))
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_campaign_goes_on_where_it_was(tmp_path):
+    out, settings = tmp_path / "out", TINY.override(train_ratio=16, checkpoint_every=0.2, log_every=0.2)
+    settings.to_file(tmp_path / "config.yaml")
+    second = out / "runs" / "reverie-CatchVector-v0" / "1"
+    command = [sys.executable, "-c", KILLED, ENV, str(tmp_path / "config.yaml"), str(out)]
+    with subprocess.Popen(command) as campaign:
+        while len(list(second.glob("checkpoints/*.json"))) < 2:
+            assert campaign.poll() is None
+            time.sleep(0.05)
+        campaign.kill()
+    finished = (out / FILES[0]).read_bytes()
+    todo = jobs(out, frames=2000, task=replace(TASK, config=settings))
+    assert [progress(job).state for job in todo] == ["finished", "resume"]
+    run_campaign(todo)
+    assert (out / FILES[0]).read_bytes() == finished
+    after = read_outcome(out / FILES[1])
+    assert after.finished
+    assert after.ends.tolist() == sorted(after.ends)
+    whole = read_outcome(out / FILES[0])
+    assert len(after.ends) == pytest.approx(len(whole.ends), rel=0.05)  # Catch's episodes have one length
