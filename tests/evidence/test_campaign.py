@@ -229,7 +229,11 @@ def test_another_versions_seeds_and_frames_are_trained(trained, tmp_path):
     theirs = read_outcomes(trained)
     todo = jobs_against([ENV], theirs, 5, None, tmp_path)
     assert [(job.seed, job.frames) for job in todo] == [(0, theirs[0].frames), (1, theirs[0].frames)]
+    assert todo[0].config.override(steps=1) == theirs[0].config.override(steps=1)  # settings too
     assert [job.seed for job in jobs_against([ENV], theirs, 1, None, tmp_path)] == [0]
+    mixed = [theirs[0], replace(theirs[1], config=TINY.override(train_ratio=2))]
+    with pytest.raises(ValueError, match=r"differ in settings \(run.train_ratio 1.0 → 2.0\); name a folder"):
+        jobs_against([ENV], mixed, 5, None, tmp_path)
     with pytest.raises(ValueError, match="There is no run of 'other' to compare with; there are runs of"):
         jobs_against(["other"], theirs, 5, None, tmp_path)
     runs = read_outcomes(trained / "runs")  # plain folders of runs will do

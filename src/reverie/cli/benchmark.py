@@ -35,7 +35,7 @@ class Benchmark:
     """Whose published curves to compare with."""
     against: Path | None = None
     """Compare with another version of the code instead: the --out folder of its campaign, or a folder of runs. Its
-    seeds and number of frames are trained."""
+    seeds, settings and number of frames are trained."""
     check: Path | None = None
     """Train nothing; exit with 1 if scores in this folder are below the published ones, as docs/how-to.md says."""
     list_tasks: Annotated[bool, tyro.conf.arg(name="list")] = False

@@ -105,10 +105,10 @@ def jobs_of(tasks: Sequence[Task], seeds: int, frames: int | None, out: Path) ->
 def jobs_against(
     names: Sequence[str], theirs: Sequence[Outcome], seeds: int, frames: int | None, out: Path
 ) -> list[Job]:
-    """The first `seeds` seeds of each task that another version of the code was trained with, for its frames.
+    """The first `seeds` seeds of each task that another version of the code was trained with, in its settings.
 
     Raises:
-        InputError: the other version was not trained on a task.
+        InputError: the other version was not trained on a task, or in several settings.
     """
     jobs = []
     for name in dict.fromkeys(names):
@@ -116,8 +116,15 @@ def jobs_against(
         if not other:
             known = ", ".join(sorted({one.task for one in theirs}))
             raise InputError(f"There is no run of {name!r} to compare with; there are runs of {known}.")
+        first = other[0]
+        for one in other:
+            if changed := differences(first.config, one.config, IRRELEVANT):
+                raise InputError(
+                    f"Runs of {name} to compare with differ in settings ({_listed(changed)}); name a folder of one."
+                )
         length = frames or min(one.frames for one in other)
-        task = all_tasks().get(name) or unpublished(name, length)
+        task = all_tasks().get(name) or unpublished(first.env, length)
+        task = replace(task, config=first.config, frames_per_step=first.frames_per_step)
         jobs += [Job(task, seed, length, out) for seed in sorted({one.seed for one in other})[:seeds]]
     return jobs
 
@@ -274,12 +281,17 @@ def _check_settings(outcome: Outcome, job: Job) -> None:
         )
     changed = differences(outcome.config, job.config, IRRELEVANT)
     if changed:
-        listed = [f"{name} {before} → {now}" for name, (before, now) in list(changed.items())[:SHOWN]]
-        more = f", and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
         raise InputError(
-            f"{job.name} in '{job.out}' was trained with other settings ({', '.join(listed)}{more}). Choose another "
-            "--out, or move the old results away."
+            f"{job.name} in '{job.out}' was trained with other settings ({_listed(changed)}). Choose another --out, or "
+            "move the old results away."
         )
+
+
+def _listed(changed: dict[str, tuple[Any, Any]]) -> str:
+    """The first few settings that differ, with both values."""
+    listed = [f"{name} {before} → {now}" for name, (before, now) in list(changed.items())[:SHOWN]]
+    more = f", and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
+    return f"{', '.join(listed)}{more}"
 
 
 def _safe(name: str) -> str:

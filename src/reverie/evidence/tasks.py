@@ -86,11 +86,6 @@ class Task:
             raise InputError(f"There is no published curve of {self.name!r}{similar(self.name)}")
         return published(self.suite, self.task, method)
 
-    @property
-    def methods(self) -> list[str]:
-        """The methods with a published curve of this task."""
-        return [key.method for key in keys() if (key.suite, key.task) == (self.suite, self.task)]
-
     @cached_property
     def floor(self) -> float:
         """The mean return of a random policy, from which scores are counted."""
