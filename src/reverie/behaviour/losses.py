@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float
 from reverie.behaviour.actor import Policy
 from reverie.behaviour.imagination import Action
 from reverie.distributions import TwoHot
-from reverie.ops import ReturnScale, lambda_return
+from reverie.ops import ReturnScale, lambda_return, means
 from reverie.ops.returns import cumulative_weight
 
 
@@ -60,21 +60,21 @@ def imagination_targets(
     scale = scale.update(returns, rate=scale_rate, percentiles=percentiles)
     advantage = (returns - value[:-1]) / scale.divisor
     normed = (returns - scale.low) / scale.divisor
-    metrics = {
-        "adv": advantage.mean(),
-        "adv_std": advantage.std(),
-        "adv_mag": jnp.abs(advantage).mean(),
-        "rew": reward.mean(),
-        "con": live.mean(),
-        "ret": normed.mean(),
-        "ret_min": normed.min(),
-        "ret_max": normed.max(),
-        "ret_rate": jnp.mean(jnp.abs(normed) >= 1.0),
-        "tar": returns.mean(),
-        "val": value.mean(),
-        "slowval": slow_value.mean(),
-        "weight": weight.mean(),
-    }
+    averages = means(
+        {
+            "adv": advantage,
+            "adv_mag": jnp.abs(advantage),
+            "rew": reward,
+            "con": live,
+            "ret": normed,
+            "ret_rate": jnp.abs(normed) >= 1.0,
+            "tar": returns,
+            "val": value,
+            "slowval": slow_value,
+            "weight": weight,
+        }
+    )
+    metrics = averages | {"adv_std": advantage.std(), "ret_min": normed.min(), "ret_max": normed.max()}
     return ImaginationTargets(StepTargets(advantage, returns, slow_value[:-1], weight[:-1]), scale, metrics)
 
 

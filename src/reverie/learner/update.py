@@ -17,7 +17,7 @@ from reverie.learner.forms import TEXTBOOK, Forms
 from reverie.learner.imagined import learn_from_imagination
 from reverie.learner.networks import Networks, compute_dtype
 from reverie.nn import compute_cast
-from reverie.ops import ReturnScale
+from reverie.ops import ReturnScale, means
 from reverie.optim import laprop
 from reverie.spaces import Continuous, Discrete, Feature
 from reverie.world_model import Latent, WorldModelOutput
@@ -137,11 +137,10 @@ class Learner:
         )
 
         # Replay value learning (section 4): the critic on real rewards, bootstrapped with each start's imagined return
-        # R_0. This gradient reaches the world model.
-        features = _swap(latent.features)
+        # R_0. This gradient reaches the world model. Starts are the replayed states, so the slow critic has seen them.
         replayed = replay_value_loss(
-            networks.critic(features),
-            slow_critic(jax.lax.stop_gradient(features)).prediction(),
+            networks.critic(_swap(latent.features)),
+            _swap(targets.steps.slow_value[0].reshape(shape)),
             _swap(trained.reward),
             _swap(trained.is_last),
             _swap(trained.is_terminal),
@@ -153,14 +152,10 @@ class Learner:
         # One loss for one optimizer. Imagined terms (H, N) are averaged over H and become (B, T) again.
         losses = observed.losses | {name: loss.mean(0).reshape(shape) for name, loss in imagined.losses.items()}
         losses["repval"] = _swap(replayed)
-        total = sum((self._scale(name) * loss.mean() for name, loss in losses.items()), start=jnp.zeros(()))
-        metrics = {
-            **{f"loss/{name}": loss.mean() for name, loss in losses.items()},
-            **targets.metrics,
-            **self._entropies(imagined.entropies),
-            "dyn_ent": observed.prior.entropy().sum(-1).mean(),
-            "rep_ent": observed.posterior.entropy().sum(-1).mean(),
-        }
+        entropies = {"dyn_ent": observed.prior.entropy().sum(-1), "rep_ent": observed.posterior.entropy().sum(-1)}
+        averages = means({f"loss/{name}": loss for name, loss in losses.items()} | entropies)
+        total = sum((self._scale(name) * averages[f"loss/{name}"] for name in losses), start=jnp.zeros(()))
+        metrics = averages | targets.metrics | self._entropies(imagined.entropies)
         latents = StoredLatents(latent.deter, jnp.argmax(latent.stoch, axis=-1))
         return total, Auxiliary(losses, latents, targets.scale, metrics, observed)
 
@@ -177,17 +172,17 @@ class Learner:
     ) -> tuple[LearnerState, UpdateOutput]:
         """Take the optimizer's step and move the slow critic. If loss or gradient are not finite, skip the update."""
         changes, opt_state = self.optimizer.update(gradient, state.optimizer, state.networks)
-        networks = optax.apply_updates(state.networks, changes)
+        # One vector of all tensors takes few kernels, where each of a hundred tensors would add its own.
+        before, as_networks = ravel_pytree(state.networks)
+        slope, change = ravel_pytree(gradient)[0], ravel_pytree(changes)[0]
+        after = before + change
+        norms = jnp.sqrt(jnp.sum(jnp.square(jnp.stack([slope, change, after])), axis=1))
+        finite = jnp.isfinite(total) & jnp.isfinite(norms[0])
+        rms = dict(zip(("opt/grad_rms", "opt/update_rms", "opt/param_rms"), norms / before.size**0.5, strict=True))
+        metrics = aux.metrics | {"opt/loss": total, "opt/grad_norm": norms[0]} | rms
+
+        networks: Networks = as_networks(after)
         slow_critic = optax.incremental_update(networks.critic, state.slow_critic, self.config.behaviour.slow_rate)
-        norm = jnp.linalg.norm(ravel_pytree(gradient)[0])
-        finite = jnp.isfinite(total) & jnp.isfinite(norm)
-        metrics = aux.metrics | {
-            "opt/loss": total,
-            "opt/grad_norm": norm,
-            "opt/grad_rms": _rms(gradient),
-            "opt/update_rms": _rms(changes),
-            "opt/param_rms": _rms(networks),
-        }
         moved = LearnerState(networks, slow_critic, opt_state, aux.return_scale, state.updates)
         state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), moved, state)
         # A skipped update counts too, because the count decides the next update's random numbers.
@@ -201,7 +196,7 @@ class Learner:
 
     def _entropies(self, entropies: Mapping[str, Array]) -> dict[str, Float[Array, ""]]:
         """Return the policy's entropies in nats, and for discrete actions also as a share of the largest possible."""
-        metrics = {f"ent/{name}": entropy.mean() for name, entropy in entropies.items()}
+        metrics = means({f"ent/{name}": entropy for name, entropy in entropies.items()})
         for name, feature in self.actions.items():
             if isinstance(feature, Discrete) and feature.max_entropy:
                 metrics[f"rand/{name}"] = metrics[f"ent/{name}"] / feature.max_entropy
@@ -215,7 +210,3 @@ class Learner:
 def _swap(x: Shaped[Array, "b t *rest"]) -> Shaped[Array, "t b *rest"]:
     """Exchange batch and time."""
     return jnp.swapaxes(x, 0, 1)
-
-
-def _rms(tree: object) -> Float[Array, ""]:
-    return jnp.sqrt(jnp.mean(jnp.square(ravel_pytree(tree)[0])))

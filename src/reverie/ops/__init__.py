@@ -1,5 +1,6 @@
 """Pure functions, one per equation. May import: JAX only."""
 
+from reverie.ops.means import means
 from reverie.ops.returns import lambda_return
 from reverie.ops.scale import ReturnScale
 from reverie.ops.symlog import symexp, symlog
@@ -9,6 +10,7 @@ __all__ = [
     "ReturnScale",
     "decode_two_hot",
     "lambda_return",
+    "means",
     "neighbours",
     "symexp",
     "symexp_bins",
