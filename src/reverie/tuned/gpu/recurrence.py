@@ -1,14 +1,17 @@
 """A recurrence for a GPU: few kernels per step, and the gradient of its weights after the last step.
 
 Reverse mode through a plain scan stores every intermediate array of a step with a kernel of its own, and adds to the
-gradient of every weight in every step. Here a step stores the outputs of its matrix products in
-one array. The backward step computes what is elementwise between the products again, and stores the inputs of the
-products and the gradients of their outputs in one array. After the last step, one product per
+gradient of every weight in every step. Here a step stores one array: its state and the outputs of its products. From
+that array, everything between the products is computed again, where possible for all steps at once. The backward loop
+stores one array too: the gradients of the products' outputs and of all else. After its last step, one product per
 weight sums over all steps and rows, which is also more exact in bfloat16 than adding up step by step.
+
+May import: JAX only.
 """
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import jax
@@ -24,119 +27,177 @@ class Product(NamedTuple):
     def __call__(self, x: Float[Array, "n inputs"]) -> Float[Array, "n outputs"]:
         return _multiply(x, self.weight)
 
+    @property
+    def inputs(self) -> int:
+        """The width of x."""
+        return self.weight.shape[-2] * (self.weight.shape[0] if self.weight.ndim == 3 else 1)
+
+    @property
+    def outputs(self) -> int:
+        """The width of y."""
+        return self.weight.shape[-1] * (self.weight.shape[0] if self.weight.ndim == 3 else 1)
+
+
+class Statistic(NamedTuple):
+    """A function that reduces rows, of which the backward loop needs only the gradient."""
+
+    compute: Callable[[Array], Array]
+    pull: Callable[[Array, Array, Array], Array]  # from (value, x, gradient of the value) to the gradient of x
+
+
+class Tools(NamedTuple):
+    """How a step computes its products and statistics, each of them under a name and exactly once."""
+
+    product: Callable[[str, Array], Array]
+    statistic: Callable[[str, Statistic, Array], Array]
+
 
 Products = dict[str, Product]
-Apply = Callable[[str, Array], Array]
-# From (apply, parameters, state, input, data) to (state, output), each of them rows.
-Step = Callable[[Apply, Array, Array, Array, Any], tuple[Array, Array]]
+# From (tools, parameters, state, input, data) to the next state, each of them rows.
+Step = Callable[[Tools, Array, Array, Array, Any], Array]
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def recurrence(
     step: Step,
+    output: str,
     products: Products,
     parameters: Float[Array, " parameters"],
     start: Float[Array, "n state"],
+    keep: Float[Array, "t n 1"],
     inputs: Float[Array, "t n inputs"],
     data: Any,
 ) -> tuple[Float[Array, "t n state"], Float[Array, "t n output"]]:
-    """Scan `step` over `inputs` and `data`; return all states and outputs.
+    """Scan `step`; return all states and the results of one product.
 
     Arrays of one kind are packed into one, because a loop launches a kernel for each array that it reads or writes.
 
     Args:
-        step: A function from (apply, parameters, state, input, data) to (state, output). `apply(name, x)` applies the
-            product of that name to x; each is applied exactly once in a step. It must not close over traced values.
+        step: The function that computes a step. It must not close over traced values.
+        output: The name of the product whose results are returned.
         products: The weights, of one dtype.
         parameters: The parameters of the elementwise part; a step gets them once per row, (N, parameters).
         start: The first state, in the products' dtype.
+        keep: The factor of the state before each step: 0 forgets it.
         inputs: Inputs with a gradient.
         data: Inputs without a gradient, with steps on the first axis.
     """
-
-    def body(state: Array, now: tuple[Array, Any]) -> tuple[Array, tuple[Array, Array]]:
-        after, output = step(lambda name, x: products[name](x), spread, state, *now)
-        return after, (after, output)
-
-    spread = _per_row(parameters, start.shape[0])
-    return jax.lax.scan(body, start, (inputs, data))[1]
+    return _forward(step, output, products, parameters, start, keep, inputs, data)[0]
 
 
 def _forward(
-    step: Step, products: Products, parameters: Array, start: Array, inputs: Array, data: Any
+    step: Step, output: str, products: Products, parameters: Array, start: Array, keep: Array, inputs: Array, data: Any
 ) -> tuple[tuple[Array, Array], tuple[Any, ...]]:
     spread = _per_row(parameters, start.shape[0])
 
-    def body(state: Array, now: tuple[Array, Any]) -> tuple[Array, tuple[Array, Array, Array]]:
+    def body(state: Array, now: tuple[Array, Array, Any]) -> tuple[Array, Array]:
+        keep, now_inputs, now_data = now
         given: dict[str, Array] = {}
 
-        def apply(name: str, x: Array) -> Array:
+        def product(name: str, x: Array) -> Array:
             given[name] = products[name](x)
             return given[name]
 
-        after, output = step(apply, spread, state, *now)
-        return after, (after, output, _pack([given[name] for name in sorted(products)]))
+        tools = Tools(product, lambda name, statistic, x: statistic.compute(x))
+        after = step(tools, spread, state * keep, now_inputs, now_data)
+        return after, _pack([after, *(given[name] for name in sorted(products))])
 
-    states, outputs, given = jax.lax.scan(body, start, (inputs, data))[1]
-    return (states, outputs), (states, given, products, parameters, start, inputs, data)
+    kept = jax.lax.scan(body, start, (keep, inputs, data))[1]
+    states, given = _known_values(kept, start.shape[-1], products)
+    return (states, given[output]), (kept, products, parameters, start, keep, inputs, data)
 
 
-def _backward(step: Step, residuals: tuple[Any, ...], gradient: tuple[Array, Array]) -> tuple[Any, ...]:
-    states, given, products, parameters, start, inputs, data = residuals
-    names = sorted(products)
+def _backward(
+    step: Step, output: str, residuals: tuple[Any, ...], gradient: tuple[Array, Array]
+) -> tuple[Any, ...]:
+    kept, products, parameters, start, keep, inputs, data = residuals
+    names, width = sorted(products), start.shape[-1]
     spread = _per_row(parameters, start.shape[0])
-    outputs = [_outputs(products[name]) for name in names]
-    before = jnp.concatenate([start[None], states[:-1]])
+    states, given = _known_values(kept, width, products)
+    before = jnp.concatenate([start[None], states[:-1]]) * keep
+    # Everything that does not depend on later steps, for all steps at once.
+    seen, statistics = jax.vmap(partial(_replay, step, spread))(before, given, inputs, data)
     # Transposed once, instead of in every step.
     turned = jax.lax.optimization_barrier({name: jnp.swapaxes(products[name].weight, -1, -2) for name in names})
 
-    def body(after: Array, now: tuple[Any, ...]) -> tuple[Array, tuple[Array, Array, Array]]:
-        state, packed, now_inputs, now_data, (state_gradient, output_gradient) = now
-        known = dict(zip(names, _unpack(packed, outputs), strict=True))
+    def body(later: Array, now: tuple[Any, ...]) -> tuple[Array, Array]:
+        (state_gradient, output_gradient), state, kept, statistics, keep, now_inputs, now_data = now
+        given = _known_values(kept, width, products)[1]
 
-        def again(taps: Array, spread: Array, state: Array, now_inputs: Array) -> tuple[Any, Array]:
-            seen: dict[str, Array] = {}
-            tap = dict(zip(names, _unpack(taps, outputs), strict=True))
+        def again(state: Array, taps: dict[str, Array], spread: Array, now_inputs: Array) -> tuple[Array, Array]:
+            results: dict[str, Array] = {}
 
-            def apply(name: str, x: Array) -> Array:
-                seen[name] = x
-                return _known(known[name], turned[name], x, tap[name])
+            def product(name: str, x: Array) -> Array:
+                results[name] = _product_again(given[name], turned[name], x, taps[name])
+                return results[name]
 
-            result = step(apply, spread, state, now_inputs, now_data)
-            return result, _pack([seen[name] for name in names])
+            def statistic(name: str, statistic: Statistic, x: Array) -> Array:
+                return _statistic_again(statistic, statistics[name], x)
 
-        pull, seen = jax.vjp(again, jnp.zeros_like(packed), spread, state, now_inputs, has_aux=True)[1:]
-        taps, spread_gradient, before, input_gradient = pull((after + state_gradient, output_gradient))
-        return before, (_pack([seen, taps]), spread_gradient, input_gradient)
+            return step(Tools(product, statistic), spread, state, now_inputs, now_data), results[output]
 
-    scanned = (before, given, inputs, data, gradient)
-    first, (packed, spread_gradient, input_gradient) = jax.lax.scan(body, jnp.zeros_like(start), scanned, reverse=True)
-    parts = _unpack(packed, [_inputs(products[name]) for name in names] + outputs)
+        pull = jax.vjp(again, state, jax.tree.map(jnp.zeros_like, given), spread, now_inputs)[1]
+        before, taps, *others = pull((later + state_gradient, output_gradient))
+        return before * keep, _pack([*(taps[name] for name in names), *(x.astype(before.dtype) for x in others)])
+
+    scanned = (gradient, before, kept, statistics, keep, inputs, data)
+    first, packed = jax.lax.scan(body, jnp.zeros_like(start), scanned, reverse=True)
+    widths = [*(products[name].outputs for name in names), spread.shape[-1], inputs.shape[-1]]
+    *taps, spread_gradient, input_gradient = _unpack(packed, widths)
     weights = {
-        name: Product(_weight_gradient(products[name].weight, seen, tap))
-        for name, seen, tap in zip(names, parts[: len(names)], parts[len(names) :], strict=True)
+        name: Product(_weight_gradient(products[name].weight, seen[name], tap))
+        for name, tap in zip(names, taps, strict=True)
     }
-    return weights, spread_gradient.sum((0, 1)), first, input_gradient, None
+    parameter_gradient = spread_gradient.astype(parameters.dtype).sum((0, 1))
+    return weights, parameter_gradient, first, None, input_gradient, None
 
 
 recurrence.defvjp(_forward, _backward)
 
 
+def _replay(
+    step: Step, spread: Array, state: Array, given: dict[str, Array], inputs: Array, data: Any
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Return the inputs of the products and the statistics of a step whose products are known."""
+    seen: dict[str, Array] = {}
+    statistics: dict[str, Array] = {}
+
+    def product(name: str, x: Array) -> Array:
+        seen[name] = x
+        return given[name]
+
+    def statistic(name: str, statistic: Statistic, x: Array) -> Array:
+        statistics[name] = statistic.compute(x)
+        return statistics[name]
+
+    step(Tools(product, statistic), spread, state, inputs, data)
+    return seen, statistics
+
+
 @jax.custom_vjp
-def _known(y: Array, turned: Array, x: Array, tap: Array) -> Array:
+def _product_again(y: Array, turned: Array, x: Array, tap: Array) -> Array:
     """Return `y`, the known product of x, whose gradient goes to x through the transposed weight, and to `tap`."""
     return y
 
 
-def _known_forward(y: Array, turned: Array, x: Array, tap: Array) -> tuple[Array, Array]:
-    return y, turned
+def _product_again_backward(turned: Array, gradient: Array) -> tuple[None, None, Array, Array]:
+    return None, None, _multiply(gradient, turned), gradient
 
 
-def _known_backward(turned: Array, gradient: Array) -> tuple[Array, Array, Array, Array]:
-    return jnp.zeros_like(gradient), jnp.zeros_like(turned), _multiply(gradient, turned), gradient
+_product_again.defvjp(lambda y, turned, x, tap: (y, turned), _product_again_backward)
 
 
-_known.defvjp(_known_forward, _known_backward)
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _statistic_again(statistic: Statistic, y: Array, x: Array) -> Array:
+    """Return `y`, the known statistic of x, whose gradient goes to x."""
+    return y
+
+
+def _statistic_again_backward(statistic: Statistic, residuals: tuple[Array, Array], gradient: Array) -> Any:
+    return None, statistic.pull(*residuals, gradient)
+
+
+_statistic_again.defvjp(lambda statistic, y, x: (y, (y, x)), _statistic_again_backward)
 
 
 def _multiply(x: Array, weight: Array) -> Array:
@@ -155,17 +216,16 @@ def _weight_gradient(weight: Array, seen: Float[Array, "t n inputs"], tap: Float
     return jnp.einsum("tngi,tngo->gio", seen, tap)
 
 
-def _inputs(product: Product) -> int:
-    return product.weight.shape[-2] * (product.weight.shape[0] if product.weight.ndim == 3 else 1)
-
-
-def _outputs(product: Product) -> int:
-    return product.weight.shape[-1] * (product.weight.shape[0] if product.weight.ndim == 3 else 1)
-
-
 def _per_row(parameters: Float[Array, " parameters"], rows: int) -> Float[Array, "n parameters"]:
     """Repeat the parameters for every row, so that a step computes their gradient without a sum."""
     return jnp.broadcast_to(parameters[None], (rows, parameters.shape[0]))
+
+
+def _known_values(kept: Array, state: int, products: Products) -> tuple[Array, dict[str, Array]]:
+    """Return the states and the outputs of all products from what the forward pass stored."""
+    names = sorted(products)
+    states, *given = _unpack(kept, [state, *(products[name].outputs for name in names)])
+    return states, dict(zip(names, given, strict=True))
 
 
 def _pack(arrays: Sequence[Array]) -> Float[Array, "n features"]:
@@ -173,5 +233,4 @@ def _pack(arrays: Sequence[Array]) -> Float[Array, "n features"]:
 
 
 def _unpack(packed: Float[Array, "*t n all"], widths: Sequence[int]) -> list[Array]:
-    ends = [sum(widths[: i + 1]) for i in range(len(widths))]
-    return jnp.split(packed, ends[:-1], axis=-1)
+    return jnp.split(packed, list(accumulate(widths))[:-1], axis=-1)
