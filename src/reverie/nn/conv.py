@@ -43,8 +43,8 @@ class UpsampleConv(Conv):
         rows = [_merge_taps(self.weight, phase, axis=0) for phase in (0, 1)]
         kernels = [_merge_taps(row, phase, axis=1) for row in rows for phase in (0, 1)]
         y = convolve(x.astype(self.weight.dtype), jnp.concatenate(kernels, axis=-1))
-        y = y.reshape((n, h, w, 2, 2, -1)).transpose((0, 1, 3, 2, 4, 5)).reshape((n, 2 * h, 2 * w, -1))
-        return y + align(self.bias, y)
+        y = y + align(jnp.tile(self.bias, 4), y)  # here, where a GPU's convolution adds it itself
+        return y.reshape((n, h, w, 2, 2, -1)).transpose((0, 1, 3, 2, 4, 5)).reshape((n, 2 * h, 2 * w, -1))
 
 
 def _merge_taps(weight: Array, phase: int, axis: int) -> Array:
