@@ -180,6 +180,7 @@ def take_parameters(loop: LearningLoop[Any], source: Agent, only: Piece | None) 
     taken = transfer(source.networks, loop.agent.networks, only)
     slow_critic = jax.tree.map(jnp.copy, taken.networks.critic)  # starts as a copy of the critic
     loop.state = loop.state._replace(networks=taken.networks, slow_critic=slow_critic)
-    found = f"Starting from {counted(len(taken.taken), 'array')} of trained parameters"
+    origin = f" of {source.source}" if source.source else ""
+    found = f"Starting from {counted(len(taken.taken), 'array')} of trained parameters{origin}"
     left = list(dict.fromkeys(".".join(re.findall(r"\w+", path)[:4]) for path in taken.left))
     return f"{found}. New, because they don't fit: {', '.join(left)}." if left else f"{found}."
