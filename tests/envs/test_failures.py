@@ -440,36 +440,58 @@ from reverie.envs import Environments
 
 class Hanging(gym.Env):
     observation_space, action_space = gym.spaces.Box(-1, 1, (4,)), gym.spaces.Discrete(2)
-    def __init__(self):
-        self.child = subprocess.Popen(["sleep", "1000"])
+    def __init__(self, index):
+        self.child, self.seconds = subprocess.Popen(["sleep", "1000"]), (0.3, 1000)[index]
     def reset(self, *, seed=None, options=None):
         return np.array([*divmod(os.getpid(), 4096), *divmod(self.child.pid, 4096)], np.float32) / 4096, {}
     def step(self, action):
-        time.sleep(1000)
+        time.sleep(self.seconds)
+        return np.zeros(4, np.float32), 0.0, False, False, {}
 
 if __name__ == "__main__":
-    envs = Environments(Hanging, mode="parallel", check=False)
-    high, low, child_high, child_low = (4096 * envs.reset().observation["vector"][0]).astype(int).tolist()
-    print(4096 * high + low, 4096 * child_high + child_low, flush=True)
+    envs = Environments(Hanging, 2, mode="parallel", check=False)
+    parts = (4096 * envs.reset().observation["vector"]).astype(int).reshape(-1, 2)
+    print(*(4096 * parts[:, 0] + parts[:, 1]), flush=True)
     if sys.argv[1] == "kill":
-        envs.step({"action": np.zeros(1, int)})
+        envs.step({"action": np.zeros(2, int)})
 """
 
 
 @pytest.mark.parametrize("end", ["kill", "leave"])
 def test_workers_and_their_children_end_with_the_parent(end: str, tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(PARENT)
-    parent = subprocess.Popen([sys.executable, tmp_path / "script.py", end], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, tmp_path / "script.py", end]
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert parent.stdout is not None
+    assert parent.stderr is not None
     pids = [int(pid) for pid in parent.stdout.readline().split()]
-    assert len(pids) == 2
+    assert len(pids) == 4
     if end == "kill":
+        time.sleep(0.1)  # one of the workers is going to answer, the other one hangs
         parent.kill()
     parent.wait(20)  # without close(), too
     deadline = time.monotonic() + 20
     while any(_runs(pid) for pid in pids):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    assert "Traceback" not in parent.stderr.read()
+
+
+class EndsOfFile(Failing):
+    """Fails like a pipe whose other end is closed."""
+
+    def __init__(self) -> None:
+        self.life = 0
+
+    def step(self, action: Any) -> Any:
+        raise EOFError("the recording is over")
+
+
+def test_an_end_of_file_in_an_environment_is_its_own() -> None:
+    with Environments(EndsOfFile, mode="parallel", check=False) as envs:
+        envs.reset()
+        with pytest.raises(EOFError, match="the recording is over"):
+            envs.step({"action": np.zeros(1, int)})
 
 
 def _runs(pid: int) -> bool:

@@ -205,36 +205,41 @@ def _kill_all() -> None:
         workers._kill()
 
 
+class _ParentGoneError(Exception):
+    """The training process has ended, so there is nobody to answer."""
+
+
 def _serve(index: int, seed: int, make: Any, check: Any, pipe: Connection) -> None:
     """Run one environment: the main function of a worker process."""
     _live_and_die_with_parent()
     np.random.seed(seed % SEEDS)
     random.seed(seed)
+    env: Guarded | None = None
     try:
-        pipe.send((0, None, None))
+        _send(pipe, (0, None, None))
         if check is not None:
             probe(check.fn)
-        env: Guarded = make.fn(seed)
-        pipe.send((1, (env.spaces, env.render_mode, env.metadata.get("render_fps")), None))
-        try:
-            _answer(index, env, pipe)
-        except EOFError:  # the parent is gone
-            with contextlib.suppress(BaseException):
-                env.close()
-            _end_group()
+        env = make.fn(seed)
+        _send(pipe, (1, (env.spaces, env.render_mode, env.metadata.get("render_fps")), None))
+        _answer(index, env, pipe)
+    except _ParentGoneError:
+        _end_alone(env)
     except BaseException as error:
-        # First the text, which can always be sent; then the error itself, which may not arrive.
-        pipe.send((-1, f"{type(error).__name__}: {error}", traceback.format_exc()))
         try:
-            pipe.send(error)
-        except Exception:
-            pipe.send(None)
+            # First the text, which can always be sent; then the error itself, which may not arrive.
+            _send(pipe, (-1, f"{type(error).__name__}: {error}", traceback.format_exc()))
+            try:
+                _send(pipe, error)
+            except Exception:
+                _send(pipe, None)
+        except _ParentGoneError:
+            _end_alone(env)
 
 
 def _answer(index: int, env: Guarded, pipe: Connection) -> None:
     """Answer commands until told to close."""
     rows: SharedRows | None = None
-    while (request := pipe.recv())[1] != "close":
+    while (request := _receive(pipe))[1] != "close":
         ticket, command, argument = request
         if command == "share":
             rows, result = SharedRows(env.spaces, *argument), None
@@ -243,7 +248,7 @@ def _answer(index: int, env: Guarded, pipe: Connection) -> None:
             if command != "render":
                 assert rows is not None
                 rows.write(index, observation)
-        pipe.send((ticket, result, None))
+        _send(pipe, (ticket, result, None))
     problem = None
     try:
         env.close()
@@ -251,7 +256,29 @@ def _answer(index: int, env: Guarded, pipe: Connection) -> None:
         problem = close_failed(index, error)
     if rows is not None:
         rows.close()
-    pipe.send((request[0], problem, None))
+    _send(pipe, (request[0], problem, None))
+
+
+def _send(pipe: Connection, message: Any) -> None:
+    try:
+        pipe.send(message)
+    except ConnectionError as error:
+        raise _ParentGoneError from error
+
+
+def _receive(pipe: Connection) -> Any:
+    try:
+        return pipe.recv()
+    except (EOFError, ConnectionError) as error:
+        raise _ParentGoneError from error
+
+
+def _end_alone(env: Guarded | None) -> None:
+    """Close the environment after the parent has ended, and end this process and those that it has started."""
+    if env is not None:
+        with contextlib.suppress(BaseException):
+            env.close()
+    _end_group()
 
 
 def _live_and_die_with_parent() -> None:
