@@ -42,8 +42,8 @@ def answer(arguments: list[str]) -> Answer:
     return Answer(status, said, [f"reverie {arguments[0]}: {problem}" for problem in problems])
 
 
-def dashboard(folder: Path, run: str) -> Answer:
-    """Ask the dashboard for everything about a run; it must answer in JSON, and never fail."""
+def dashboard(folder: Path, run: str, *, play: bool = True) -> Answer:
+    """Ask the dashboard for everything about a run, and to play a dream; it must answer in JSON, and never fail."""
     from starlette.testclient import TestClient
 
     from reverie.dashboard.app import make_app
@@ -57,6 +57,8 @@ def dashboard(folder: Path, run: str) -> Answer:
                 got = client.get(path)
                 if got.status_code not in (200, 400, 404):
                     said.append(f"{path}: {got.status_code} {got.text[:200]}")
+            if not play:
+                return
             with client.websocket_connect(home.replace("http", "ws") + "/play", headers={"origin": home}) as socket:
                 socket.send_json({"do": "open", "run": run})
                 opened = socket.receive_json()

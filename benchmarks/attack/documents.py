@@ -145,16 +145,29 @@ def _attack(
     run = folder / "run"
     shutil.copytree(template, run)
     damage(run / file)
-    lines = [
-        ["eval", str(run), "--episodes", "1", "--envs", "2"],
-        ["eval", str(run), "--episodes", "1", "--envs", "2", "--checkpoint", "best"],
-        ["plot", str(run), "--out", str(work / "curves.png")],
-        ["report", str(run)],
-        ["resume", str(run)],  # has all its steps: it is opened, restored and left
-    ]
-    answers = [*(answer(line) for line in lines), dashboard(folder, "run")]
+    readers = _readers(file)
+    commands = {
+        "eval": ["eval", str(run), "--episodes", "1", "--envs", "2"],
+        "best": ["eval", str(run), "--episodes", "1", "--envs", "2", "--checkpoint", "best"],
+        "plot": ["plot", str(run), "--out", str(work / "curves.png")],
+        "report": ["report", str(run)],
+        "resume": ["resume", str(run)],  # has all its steps: it is opened, restored and left
+    }
+    answers = [answer(line) for name, line in commands.items() if name in readers]
+    if "dashboard" in readers or "play" in readers:
+        answers.append(dashboard(folder, "run", play="play" in readers))
     problems = [problem for one in answers for problem in one.problems]
     return problems, {"said": [one.said[-1500:] for one in answers]} if problems else {}
+
+
+def _readers(file: Path) -> set[str]:
+    """What reads a file."""
+    if file.parts[0] == "checkpoints":
+        if file.name == "best.json":
+            return {"best", "resume"}
+        return {"resume", "play", *(("eval",) if file.suffix == ".json" or "networks" in file.name else ())}
+    everything = {"eval", "best", "plot", "report", "resume", "dashboard", "play"}
+    return everything if file.name == "agent.json" else {"plot", "report", "dashboard", "resume"}
 
 
 def _make_hostile(path: Path, chance: random.Random, value: str) -> str:

@@ -130,6 +130,33 @@ def test_the_checkpoint_before_a_damaged_one_is_used(store, file, damage):
     assert newest(store) == (3, [])
 
 
+@pytest.mark.parametrize("kind", ["folder", "link", "renamed"])
+def test_what_only_has_the_name_of_a_manifest_is_a_damaged_checkpoint(store, tmp_path, kind):
+    save(store, 1)
+    save(store, 2)
+    path = store._folder / "000000000002.json"
+    path.rename(tmp_path / "elsewhere")
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "link":
+        path.symlink_to(tmp_path / "elsewhere")
+    else:
+        path.write_bytes((store._folder / "000000000001.json").read_bytes())
+    assert newest(store) == (1, [2])
+    store.set_aside(2)
+    save(store, 3)
+    assert (newest(store), store.problem()) == ((3, []), None)
+
+
+def test_a_folder_among_old_manifests_does_not_keep_files_from_being_removed(store):
+    (store._folder / "000000000000.json" / "inside").mkdir(parents=True)
+    for count in range(1, 5):
+        save(store, count)
+    assert store.counts == [4, 3]
+    assert "state-000000000001.safetensors" not in files(store)
+    assert (store._folder / "000000000000.damaged" / "inside").is_dir()
+
+
 def test_a_missing_file_is_noticed(store):
     save(store, 1)
     (store._folder / "arrays" / "state-000000000001.safetensors").unlink()
@@ -276,7 +303,7 @@ def test_the_best_checkpoint_is_kept_besides_the_newest(tmp_path):
 NEWEST = ("networks-000000000004", "replay-000000000004")
 
 
-@pytest.mark.parametrize("name", ["7.json", "000000000007 (copy).json", "00000000000\u00b2.json", "000000000007.json/"])
+@pytest.mark.parametrize("name", ["7.json", "000000000007 (copy).json", "00000000000\u00b2.json", "7/"])
 def test_only_manifests_count_as_checkpoints(store, name):
     save(store, 1)
     path = store._folder / name

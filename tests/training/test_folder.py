@@ -22,7 +22,7 @@ from reverie.learner import Learner, LearnerState, StoredLatents
 from reverie.replay import Replay, Rows
 from reverie.spaces import Spaces
 from reverie.storage import GuaranteeWarning, Part, Store, copied, read_rows
-from reverie.storage.manifests import _digest
+from reverie.storage.manifests import _digest, manifest_name, write_manifest
 from reverie.training import folder
 from reverie.training.folder import Restored, RunFolder
 from reverie.training.learning import Pending
@@ -257,6 +257,20 @@ def test_a_run_that_was_moved_is_not_continued_elsewhere(tmp_path):
     assert not run.holds(305)
     run.close()
     other.close()
+
+
+def test_a_checkpoint_that_claims_to_be_newer_than_it_is_gives_way(tmp_path):
+    """New ones would count as older, and be removed."""
+    run = open_run(tmp_path / "run")
+    save_run(run, 100)
+    checkpoint = run._store.load(105)
+    files = {name: list(file) for name, file in checkpoint.files.items()}
+    write_manifest(checkpoint.folder, manifest_name(10**15), {"count": 10**15, "meta": checkpoint.meta, "files": files})
+    told: list[str] = []
+    assert run.restore(fresh_state(), make(), told.append).progress["env_steps"] == 100
+    assert "its steps and updates are 105. Continuing from the checkpoint before it" in told[0]
+    assert run.holds(105)
+    run.close()
 
 
 def test_a_file_system_without_locks_is_a_warning(tmp_path, monkeypatch):

@@ -72,13 +72,15 @@ class Checkpoint:
 
 
 def counts(folder: Path) -> list[int]:
-    """The counts of all checkpoints in a folder, the newest first. Files with other names are passed over."""
+    """The counts of all checkpoints in a folder, the newest first. Files with other names are passed over.
+
+    What has the name of a manifest and is none, such as a link or a folder, counts too: it is a damaged checkpoint.
+    """
     subfolder(folder.parent, folder.name)
     if not folder.is_dir():
         return []
     found = [path for path in folder.iterdir() if _MANIFEST_NAME.fullmatch(path.name)]
-    regular = [path for path in found if path.is_file() and not path.is_symlink()]
-    return sorted({int(path.stem) for path in regular if path.name == manifest_name(int(path.stem))}, reverse=True)
+    return sorted({int(path.stem) for path in found if path.name == manifest_name(int(path.stem))}, reverse=True)
 
 
 def manifest_name(count: int) -> str:
@@ -106,7 +108,11 @@ def read_manifest(folder: Path, name: str) -> Checkpoint:
     files = _files(document)
     for file in files.values():
         _check_length(folder, file)
-    count = document["count"].integer() if name == BEST else int(Path(name).stem)
+    named = None if name == BEST else int(Path(name).stem)
+    # Manifests of the first versions have no count, except for the best checkpoint's.
+    count = named if named is not None and "count" not in document else document["count"].integer()
+    if named not in (None, count):
+        document["count"].expected(f"{named}, the number in the file's name")
     score = document["score"].number() if "score" in document else None
     return Checkpoint(count, document["meta"].mapping(), folder, files, score, name)
 

@@ -201,7 +201,8 @@ class Store:
             parts = kept | {part.name: (part.version, part.file.result()) for part in pending}
             self._check()
             subfolder(self._folder.parent, self._folder.name, "arrays", create=True)
-            fields: dict[str, Any] = {"meta": meta, "files": {name: list(file) for name, (_, file) in parts.items()}}
+            files = {name: list(file) for name, (_, file) in parts.items()}
+            fields: dict[str, Any] = {"count": count, "meta": meta, "files": files}
             write_manifest(self._folder, manifest_name(count), fields)
             self._written, self._failure = parts, None
         except Exception as error:  # nobody looks at this thread's exceptions, so `problem` reports them
@@ -210,7 +211,11 @@ class Store:
         try:
             self._check()
             for old in self.counts[self._keep :]:
-                (self._folder / manifest_name(old)).unlink()
+                path = self._folder / manifest_name(old)
+                if path.is_dir() and not path.is_symlink():  # not ours, so it is not removed
+                    self.set_aside(old)
+                else:
+                    path.unlink()
             self._prune()
         except (OSError, InputError) as error:
             self._problem = self._problem or f"old checkpoints could not be removed ({error})."

@@ -234,6 +234,8 @@ class RunFolder:
         networks = as_tree(state.networks, checkpoint.read("networks"), where)
         rest = as_tree(tuple(state[1:]), checkpoint.read("learner"), where)
         progress = _progress(checkpoint.document["progress"], self._config.env.envs)
+        if (count := progress["env_steps"] + progress["updates"]) != checkpoint.count:
+            raise DamagedFileError(f"{where[0].upper()}{where[1:]} is damaged: its steps and updates are {count:,}.")
         loop = self._loop_arrays(checkpoint, progress)
         try:
             same = replay.restore(checkpoint.document["replay"], lambda name: checkpoint.read(f"replay.{name}"))
