@@ -62,10 +62,11 @@ def dashboard(folder: Path, run: str, *, play: bool = True) -> Answer:
             with client.websocket_connect(home.replace("http", "ws") + "/play", headers={"origin": home}) as socket:
                 socket.send_json({"do": "open", "run": run})
                 opened = socket.receive_json()
-                said.append(f"play: {opened['type']} {opened.get('damaged')} {opened.get('problem')}")
+                told = {name: opened.get(name) for name in ("type", "damaged", "message")}
+                said.append(f"play: {told}")
 
     _, problems = _bounded(ask)
-    problems += [line for line in said if line.startswith("/")]
+    problems += [line for line in said if line.startswith("/") or "The dream failed" in line]
     return Answer(0, "\n".join(said), [f"dashboard: {problem}" for problem in problems])
 
 

@@ -525,8 +525,9 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, capsys):
     assert reverie.Agent.load(tmp_path / "run").spaces == trainer.agent.spaces
     for file in checkpoints.glob("*.json"):
         file.write_bytes(b"")
-    with pytest.raises(ValueError, match="No checkpoint of .* can be read"):
-        Trainer(ENV, TINY, logdir=tmp_path / "run", quiet=True)
+    with pytest.raises(ValueError, match="No checkpoint of .* can be read; .* is not JSON"):
+        Trainer(ENV, TINY, logdir=tmp_path / "run")
+    assert "Continuing" not in capsys.readouterr().out
     with pytest.raises(ValueError, match="No checkpoint of .* can be read"):
         reverie.Agent.load(tmp_path / "run")
 

@@ -204,18 +204,15 @@ class RunFolder:
         Raises:
             InputError: there are checkpoints, but none can be read.
         """
-
-        def damaged(count: int, problem: str) -> None:
-            warn(f"{problem} Continuing from the checkpoint before it.")
-            bad.append(count)
-
-        bad: list[int] = []
-        restored = read_newest(self._store, partial(self._read, state, replay), damaged)
-        if restored is None and bad:
+        damaged: dict[int, str] = {}
+        restored = read_newest(self._store, partial(self._read, state, replay), damaged.__setitem__)
+        if restored is None and damaged:
             raise InputError(
-                f"No checkpoint of '{self.path}' can be read; restore one from a copy, or start elsewhere."
+                f"No checkpoint of '{self.path}' can be read; restore one from a copy, or start elsewhere. "
+                f"{next(iter(damaged.values()))}"
             )
-        for count in bad:
+        for count, problem in damaged.items():
+            warn(f"{problem} Continuing from the checkpoint before it.")
             self._store.set_aside(count)
         if self.changes:
             self.check()
