@@ -88,6 +88,7 @@ class Corruptions:
             files = [path.relative_to(template) for path in sorted(template.rglob("*")) if path.is_file()]
             others = [template / file for file in (*files[1:], files[0])]
             attacks += [(keep, template, *pair, way) for pair in zip(files, others, strict=True) for way in WAYS]
+            attack(template, self.work, files[0], lambda *_: None, others[0])  # memory that answers need anyway
         random.Random(0).shuffle(attacks)  # so that the first ones are of all kinds
         for keep, template, file, other, way in attacks[: self.count]:
             name = f"{keep} | {file} | {way}"
