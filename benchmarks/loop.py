@@ -1,10 +1,14 @@
-"""Measure the training loop against bare environments: rates, the loop's cost per step, and shares of time."""
+"""Measure the training loop against bare environments: rates, the loop's cost per step, and shares of time.
+
+With `--no-compute`, measure instead what the loop itself costs: the main thread's CPU time per update, when the update
+computes nothing.
+"""
 
 import itertools
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,9 +20,11 @@ import tyro
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
 from benchmarks.common import MODELS, Size, report
+from benchmarks.overhead import cpu_time
 from reverie.config import Config
 from reverie.envs import make_env
 from reverie.envs.suites import missing
+from reverie.replay import Home
 from reverie.training import train
 from reverie.training.clock import PARTS
 
@@ -72,12 +78,21 @@ class Settings:
     mode: tuple[Mode, ...] = ("serial",)
     """How environments other than uneven are stepped: serial, parallel, async."""
     size: Size = "size1m"
+    home: Home = "memory"
+    """Where replay lives."""
     seconds: float = 20.0
     """Measured seconds per combination."""
+    no_compute: bool = False
+    """Measure the main thread's CPU time per update with an update that computes nothing."""
+    updates: int = 2000
+    """Measured updates per combination, with `no_compute`."""
     output: Path = Path("benchmarks/results")
 
 
 def main(settings: Settings) -> None:
+    if settings.no_compute:
+        report("loop-no-compute", settings, list(overheads(settings)), settings.output)
+        return
     rows = []
     for env in settings.env:
         if env == "crafter" and missing("crafter"):
@@ -118,23 +133,7 @@ def bare_rate(env: str, mode: Mode, envs: int, seconds: float) -> float:
 
 def measure(settings: Settings, env: str, mode: Mode, ratio: float, envs: int) -> dict[str, float]:
     """Rates and shares of time of the training loop."""
-    config = Config()
-    run = replace(
-        config.run,
-        steps=10**9,
-        train_ratio=ratio,
-        log_every=1.0,
-        checkpoint_every=1e9,
-        dream_every=0,
-        tensorboard=False,
-    )
-    config = replace(
-        config,
-        model=MODELS[settings.size],
-        replay=replace(config.replay, capacity=200_000),  # the run is unlimited
-        run=run,
-        env=replace(config.env, envs=envs, mode=mode),
-    )
+    config = loop_config(settings, mode, ratio, envs)
     begun: list[float] = []
 
     def enough(trainer: Any) -> bool:
@@ -156,6 +155,39 @@ def measure(settings: Settings, env: str, mode: Mode, ratio: float, envs: int) -
         **shares,
         "other share": 1 - sum(shares.values()),
     }
+
+
+def overheads(settings: Settings) -> Iterator[dict[str, Any]]:
+    """The loop's own cost per update, for each combination of settings with updates."""
+    combinations = itertools.product(settings.env, settings.mode, settings.envs, filter(None, settings.train_ratio))
+    for env, mode, envs, ratio in combinations:
+        config = loop_config(settings, mode, ratio, envs)
+        with tempfile.TemporaryDirectory() as folder:
+            row = {"env": env, "mode": mode, "train ratio": ratio, "envs": envs}
+            row |= cpu_time(ENVS[env], config, folder, settings.updates)
+        print(row, flush=True)
+        yield row
+
+
+def loop_config(settings: Settings, mode: Mode, ratio: float, envs: int) -> Config:
+    """An unlimited run without checkpoints and pictures."""
+    config = Config()
+    run = replace(
+        config.run,
+        steps=10**9,
+        train_ratio=ratio,
+        log_every=1.0,
+        checkpoint_every=1e9,
+        dream_every=0,
+        tensorboard=False,
+    )
+    return replace(
+        config,
+        model=MODELS[settings.size],
+        replay=replace(config.replay, capacity=200_000, home=settings.home),  # the run is unlimited
+        run=run,
+        env=replace(config.env, envs=envs, mode=mode),
+    )
 
 
 if __name__ == "__main__":
