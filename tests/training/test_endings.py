@@ -87,8 +87,8 @@ def test_an_error_in_a_callback_saves_the_run(tmp_path):
 def test_an_error_in_the_update_leaves_the_last_checkpoint_and_is_the_one_that_is_raised(tmp_path):
     trainer = Trainer(ENV, TINY, logdir=tmp_path / "run", quiet=True)
 
-    def broken(state, batch, key):
-        jax.tree.map(lambda x: x.delete(), state)  # they were donated
+    def broken(leaves, batch, key):
+        jax.tree.map(lambda x: x.delete(), leaves)  # they were donated
         raise RuntimeError("out of memory")
 
     def breaking(run) -> bool:
@@ -218,7 +218,7 @@ def test_all_seeds_share_one_program():
         trainer.run()
         trainer.close()
         loop = trainer.loop
-        texts.append(loop._update.lower(loop.state, loop._batch, loop._keys.update).as_text())
+        texts.append(loop._update.lower(loop._leaves, loop._batch, loop._keys.update).as_text())
     assert texts[0] == texts[1]
 
 

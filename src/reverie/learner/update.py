@@ -53,7 +53,7 @@ class Auxiliary(NamedTuple):
 class UpdateOutput(NamedTuple):
     """The results of an update besides the state."""
 
-    metrics: dict[str, Float[Array, ""]]
+    metrics: Mapping[str, Float[Array, ""]]
     latents: StoredLatents
     finite: Bool[Array, ""]  # whether loss and gradient were finite; if not, the update was skipped
 

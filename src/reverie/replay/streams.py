@@ -78,9 +78,9 @@ class Streams(ABC):
     def write_latents(self, stream: np.ndarray, first: np.ndarray, deter: Array, stoch: Array) -> None:
         """Store the latents, (B, T, ...), of the records from ids `first` (B,) on. Overwritten records are skipped."""
         self._put_latents(stream, first, deter, stoch)
-        stop = first + deter.shape[1]
-        for begin, end in zip(np.maximum(first, self.oldest[stream]).tolist(), stop.tolist(), strict=True):
-            self._declare((index for index, _, _ in self._runs(begin, end)), LATENTS)
+        begins, ends = np.maximum(first, self.oldest[stream]).tolist(), (first + deter.shape[1]).tolist()
+        runs = (run for begin, end in zip(begins, ends, strict=True) for run in self._runs(begin, end))
+        self._declare({index for index, _, _ in runs}, LATENTS)
 
     @abstractmethod
     def reserve(self, records: int = 1) -> None:

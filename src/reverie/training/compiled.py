@@ -82,7 +82,7 @@ class CompiledLoop(LearningLoop[Now]):
         # Act, step and record on the device (section 5, acting).
         now, self._now = self._now, None
         with self.clock.measure("act"):
-            now, records, sent = self._collect(self.state.networks, now)
+            now, records, sent = self._collect(self._parameters, now)
         with self.clock.measure("data"):
             self.replay.extend(records)
         # Learn: train world model, critic and actor on replayed sequences (sections 3 to 5).
@@ -121,8 +121,9 @@ class CompiledLoop(LearningLoop[Now]):
             )
         self._envs.tell(f"{problem} and started a new episode; {left} more restarts are allowed.")
 
-    def _collected(self, networks: Networks, now: Now) -> tuple[Now, Experience, Outcome]:
+    def _collected(self, parameters: list[jax.Array], now: Now) -> tuple[Now, Experience, Outcome]:
         """The new position, the steps' records, leaves (N, time, ...), and what the host gets of them. Compiled."""
+        networks: Networks = jax.tree.unflatten(self._networks, parameters)
 
         def advance(now: Now, _: None) -> tuple[Now, tuple[Experience, Outcome]]:
             step = now.step
@@ -147,7 +148,7 @@ class CompiledLoop(LearningLoop[Now]):
         """All environments at the beginning of an episode."""
         acting, stepping, key = jax.random.split(jax.random.fold_in(self._keys.act, self.env_steps), 3)
         state, step = self._envs.reset(stepping)
-        return Now(step, initial_carry(self.state.networks, self._envs.num_envs, acting), state, key)
+        return Now(step, initial_carry(self.agent.networks, self._envs.num_envs, acting), state, key)
 
 
 def _steps_per_call(config: Config, capacity: int) -> int:

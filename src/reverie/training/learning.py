@@ -2,7 +2,7 @@
 
 Updates are dispatched one ahead of their results, so that the next batch is drawn and copied while the device works.
 
-May import: everything below `training`, and of it `clock`, `episodes` and `records`.
+May import: everything below `training`, and of it `clock`, `episodes`, `packed` and `records`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from reverie.compiling import compiler_options
 from reverie.config import Config
 from reverie.envs.interface import BaseEnvironments
 from reverie.experience import Experience, Step
-from reverie.learner import TEXTBOOK, Learner, LearnerState, Networks, StoredLatents, UpdateOutput, compute_dtype
+from reverie.learner import TEXTBOOK, Learner, LearnerState, StoredLatents, UpdateOutput, compute_dtype
 from reverie.replay import Rows
 from reverie.storage import as_tree
 from reverie.training.clock import Clock
 from reverie.training.episodes import Episode, Episodes
+from reverie.training.packed import Packed
 from reverie.training.records import empty_replay, stored_latents
 from reverie.tuned import best_forms
 
@@ -90,9 +91,15 @@ class LearningLoop(ABC, Generic[Position]):
         forms = best_forms(compute_dtype(config.model)) if config.model.forms == "auto" else TEXTBOOK
         learner = Learner(envs.spaces.observation, envs.spaces.action, config, forms)
         self._dtype = learner.dtype
-        self._update = jax.jit(partial(_update, learner), donate_argnums=0, compiler_options=compiler_options())
         state = learner.fresh(self._keys.init)
         self.agent = Agent(envs.spaces, config, networks=state.networks)
+        # Compiled functions take the state as a list of its leaves: at each call, JAX would walk through a tree of
+        # modules in Python, which takes twice as long as all the rest of the call.
+        self._structure: Any = jax.tree.structure(state)
+        self._networks: Any = jax.tree.structure(state.networks)
+        self._update = jax.jit(
+            partial(_update, learner, self._structure), donate_argnums=0, compiler_options=compiler_options()
+        )
         self.state = state
         self.replay = empty_replay(envs.spaces, config, folder)
         self.episodes = Episodes(envs.num_envs)
@@ -109,16 +116,17 @@ class LearningLoop(ABC, Generic[Position]):
     @property
     def state(self) -> LearnerState:
         """Everything that an update changes: parameters, optimizer, return scale."""
-        return self._state
+        return jax.tree.unflatten(self._structure, self._leaves)
 
     @state.setter
     def state(self, state: LearnerState) -> None:
-        self._state = state
-        self.agent.networks = state.networks  # the previous ones were donated
-        self._prepare(state.networks)
+        self._leaves = jax.tree.leaves(state)
+        self.agent.networks = state.networks
 
-    def _prepare(self, networks: Networks) -> None:
-        """Called with new parameters while the device is still computing them."""
+    @property
+    def _parameters(self) -> list[jax.Array]:
+        """The leaves of the networks, with which those of the state begin."""
+        return self._leaves[: self._networks.num_leaves]
 
     @abstractmethod
     def begin(self) -> None:
@@ -151,18 +159,19 @@ class LearningLoop(ABC, Generic[Position]):
             self._credit -= 1
             # Draw a batch while the device computes the previous update.
             with self.clock.measure("data"):
-                sample = self.replay.sample(self.config.replay.batch)
-                batch = jax.device_put(sample.experience)
+                batch, rows = self.replay.sample(self.config.replay.batch)
             # Train the world model, the critic and the actor: one gradient step (sections 3 and 4).
             with self.clock.measure("learn"):
-                self.state, output = self._update(self.state, batch, self._keys.update)
+                self._leaves, output = self._update(self._leaves, batch, self._keys.update)
                 jax.block_until_ready(self._pending)
             # Store the previous update's latents, from which later sequences start.
             self._write_back()
             skipped = max(skipped, self.skipped)
-            self._pending, self._batch = Pending(sample.rows, output.latents, output.finite), sample.experience
+            self._pending, self._batch = Pending(rows, output.latents, output.finite), batch
             self.updates += 1
             outputs.append(output)
+        if outputs:
+            self.agent.networks = jax.tree.unflatten(self._networks, self._parameters)  # its own ones were donated
         return outputs, skipped
 
     def _write_back(self) -> None:
@@ -248,14 +257,17 @@ class LearningLoop(ABC, Generic[Position]):
 
 
 def _update(
-    learner: Learner, state: LearnerState, batch: Experience, key: PRNGKeyArray
-) -> tuple[LearnerState, UpdateOutput]:
-    """The update with a key derived from the update count, so that a resumed run draws the same numbers.
+    learner: Learner, structure: Any, leaves: list[jax.Array], batch: Experience, key: PRNGKeyArray
+) -> tuple[list[jax.Array], UpdateOutput]:
+    """The update on the leaves of a state, with its metrics packed and its latents as replay stores them.
 
-    The run's key is an argument: as a constant it would make a program of its own for each seed.
+    Its key follows from the update count, so that a resumed run draws the same numbers. The run's key is an argument:
+    as a constant it would make a program of its own for each seed.
     """
+    state: LearnerState = jax.tree.unflatten(structure, leaves)
     state, output = learner.update(state, batch, jax.random.fold_in(key, state.updates))
-    return state, output._replace(latents=stored_latents(*output.latents))
+    latents, metrics = stored_latents(*output.latents), Packed.of(output.metrics)
+    return jax.tree.leaves(state), output._replace(latents=latents, metrics=metrics)
 
 
 def _is_key(x: Any) -> bool:

@@ -42,10 +42,6 @@ class Loop(LearningLoop[Now]):
         self._envs = envs
         super().__init__(envs, config, clock, folder)
 
-    def _prepare(self, networks: Networks) -> None:
-        """Flatten the parameters once per update: in Python this takes longer than all the rest of a call that acts."""
-        self._parameters, self._structure = jax.tree.flatten(networks)
-
     def begin(self) -> None:
         """Start an episode in every environment, unless a checkpoint has restored where they stand.
 
@@ -55,8 +51,7 @@ class Loop(LearningLoop[Now]):
             return
         self._end_episodes()
         step = self._envs.reset(seed=[self.config.seed, self.env_steps] if self.env_steps else None)
-        key = jax.random.fold_in(self._keys.act, self.env_steps)
-        self._now = Now(step, initial_carry(self.state.networks, self._envs.num_envs, key))
+        self._now = Now(step, self._initial_carry())
 
     def step(self) -> Progress:
         """Act, do the updates that are due, step the environments and record.
@@ -98,7 +93,7 @@ class Loop(LearningLoop[Now]):
     def _act(self, step: Step, ready: np.ndarray, carry: Carry) -> tuple[Carry, dict[str, jax.Array], StoredLatents]:
         """Act in all environments, so that one program serves any number of ready ones; only these change."""
         given = self._parameters, step.observation, step.is_first, carry, ready
-        return _act(*given, structure=self._structure, dtype=self._dtype)
+        return _act(*given, structure=self._networks, dtype=self._dtype)
 
     def _record(self, step: Step, ready: np.ndarray, action: dict[str, np.ndarray], latents: StoredLatents) -> None:
         """Record the step and the action taken in it: zeros in an episode's last step, where none is executed."""
@@ -113,7 +108,12 @@ class Loop(LearningLoop[Now]):
         count = self._envs.num_envs
         flags = np.zeros(count, bool)
         step = Step(self._envs.spaces.zero_observation(count), np.zeros(count, np.float32), flags, flags, flags)
-        return Now(step, initial_carry(self.state.networks, count, self._keys.act))
+        return Now(step, self._initial_carry())
+
+    def _initial_carry(self) -> Carry:
+        """Before the first observation. Its key is an array of plain numbers, with which a call returns sooner."""
+        key = jax.random.key_data(jax.random.fold_in(self._keys.act, self.env_steps))
+        return initial_carry(self.agent.networks, self._envs.num_envs, key)
 
     def _saved(self, now: Now) -> Any:
         """Without the names of its fields, which checkpoints of this kind don't have."""
@@ -132,6 +132,6 @@ def _act(
     dtype: Any,
 ) -> tuple[Carry, dict[str, jax.Array], StoredLatents]:
     """The new carry in the rows that are `ready`, its action, and the latents for replay."""
-    networks = jax.tree.unflatten(structure, parameters)
+    networks: Networks = jax.tree.unflatten(structure, parameters)
     carry = keep_rows(ready, policy_step(networks, observation, is_first, carry, dtype=dtype), carry)
     return carry, carry.action, stored_latents(carry.latent.deter, jnp.argmax(carry.latent.stoch, -1))

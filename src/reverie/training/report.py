@@ -47,7 +47,7 @@ class Report:
         info: str,
     ) -> None:
         self._display, self._writer, self._clock, self._steps = display, writer, clock, steps
-        self._updates: list[tuple[dict[str, jax.Array], jax.Array]] = []  # metrics and `finite`, since the last row
+        self._updates: list[tuple[Mapping[str, jax.Array], jax.Array]] = []  # metrics and `finite`, since the last row
         self._recorded: dict[str, list[float]] = defaultdict(list)  # likewise, from callbacks and infos
         self._keep_info = re.compile(info)
         self._reported = (env_steps, updates)
@@ -124,10 +124,13 @@ class Report:
     def _means(self, finished: int) -> dict[str, float]:
         """Means over the first `finished` updates since the last row, which are then forgotten."""
         with self._clock.measure("learn"):
-            fetched: list[tuple[dict[str, Any], Any]] = jax.device_get(self._updates[:finished])
+            fetched: list[tuple[Mapping[str, Any], Any]] = jax.device_get(self._updates[:finished])
         self._updates = self._updates[finished:]
         applied = [metrics for metrics, finite in fetched if finite]
-        row = {name: float(np.mean([update[name] for update in applied])) for name in (applied[0] if applied else {})}
+        row: dict[str, float] = {}
+        if applied:
+            numbers = np.array([list(metrics.values()) for metrics in applied])  # (updates, metrics)
+            row = dict(zip(applied[0], np.ascontiguousarray(numbers.T).mean(axis=-1).tolist(), strict=True))
         if fetched:
             row["opt/skipped"] = float(len(fetched) - len(applied))
         return row
