@@ -163,8 +163,7 @@ class LearningLoop(ABC, Generic[Position]):
             # Train the world model, the critic and the actor: one gradient step (sections 3 and 4).
             with self.clock.measure("learn"):
                 self._leaves, output = self._update(self._leaves, batch, self._keys.update)
-                jax.block_until_ready(self._pending)
-            # Store the previous update's latents, from which later sequences start.
+            # Store the previous update's latents once it is done; later sequences start from them.
             self._write_back()
             skipped = max(skipped, self.skipped)
             self._pending, self._batch = Pending(rows, output.latents, output.finite), batch
@@ -175,14 +174,15 @@ class LearningLoop(ABC, Generic[Position]):
         return outputs, skipped
 
     def _write_back(self) -> None:
-        """Write the latents of the newest finished update into replay, and count it if it was skipped."""
+        """Wait for the pending update and write its latents into replay, or count it if it was skipped."""
         if self._pending is None:
             return
-        with self.clock.measure("data"):
-            finite = bool(self._pending.finite)
-            if finite:
-                self.replay.write_latents(self._pending.rows, *self._pending.latents)
-        if finite:
+        rows, latents, finite = self._pending
+        with self.clock.measure("learn"):
+            applied = bool(finite)  # waits for the update
+        if applied:
+            with self.clock.measure("data"):
+                self.replay.write_latents(rows, *latents)
             self.skipped = 0
         else:
             self.skipped, self.skipped_batch = self.skipped + 1, self._batch

@@ -71,7 +71,7 @@ class Loop(LearningLoop[Now]):
         updates, skipped = self._learn()
         # Fetch the actions once the update that their parameters come from is done.
         with self.clock.measure("learn"):
-            jax.block_until_ready(newest)
+            jax.block_until_ready(newest and newest.finite)
         with self.clock.measure("act", again=True):
             carry = acted[0]
             action, latents = jax.device_get(acted[1:])
