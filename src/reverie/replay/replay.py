@@ -219,10 +219,11 @@ class Replay:
 
     def _uniform(self, batch: int, generator: np.random.Generator) -> Rows:
         """Sample uniformly from all sequences of all streams."""
-        uniform = generator.integers(self.num_sequences, size=batch)
-        ends = np.cumsum(self._starts)
+        starts = self._starts
+        ends = np.cumsum(starts)
+        uniform = generator.integers(int(ends[-1]), size=batch)
         stream = np.searchsorted(ends, uniform, side="right")
-        return Rows(stream, self._streams.oldest[stream] + uniform - (ends - self._starts)[stream])
+        return Rows(stream, self._streams.oldest[stream] + uniform - (ends - starts)[stream])
 
     def write_latents(self, rows: Rows, deter: Array, stoch: Array) -> None:
         """Store the latents that an update computed for a sample; later sequences start from them.

@@ -21,7 +21,7 @@ class Packed(Mapping[str, Any]):
         array: (..., M), the numbers in the order of their names.
     """
 
-    def __init__(self, names: tuple[str, ...], array: jax.Array) -> None:
+    def __init__(self, names: tuple[str, ...], array: Any) -> None:
         self.names, self.array = names, array
 
     @classmethod
@@ -38,11 +38,11 @@ class Packed(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self.names)
 
-    def tree_flatten(self) -> tuple[tuple[jax.Array], tuple[str, ...]]:
+    def tree_flatten(self) -> tuple[tuple[Any], tuple[str, ...]]:
         """For JAX: the array, and what is constant."""
         return (self.array,), self.names
 
     @classmethod
-    def tree_unflatten(cls, names: tuple[str, ...], children: tuple[jax.Array]) -> Packed:
+    def tree_unflatten(cls, names: tuple[str, ...], children: tuple[Any]) -> Packed:
         """For JAX: the inverse."""
         return cls(names, *children)
