@@ -50,6 +50,8 @@ def main(settings: Settings) -> None:
             for count in settings.records
         }
         update = an_update() if settings.updates else None
+        model = Config().model
+        latents = jnp.zeros((16, 64, model.deter), jnp.bfloat16), jnp.zeros((16, 64, model.groups), jnp.uint8)
         sampling, writing, updating = defaultdict(list), defaultdict(list), []
         for repeat in range(settings.repeats):
             if update and repeat % -(-settings.repeats // settings.updates) == 0:
@@ -57,7 +59,6 @@ def main(settings: Settings) -> None:
             for key, replay in replays.items():
                 took, sample = timed(lambda replay=replay: replay.sample(16))
                 sampling[key].append(took)
-                latents = sample.experience.deter[:, 1:], sample.experience.stoch[:, 1:]
                 writing[key].append(timed(partial(replay.write_latents, sample.rows, *latents))[0])
         median = quartiles(updating)["median"] if updating else None
         rows = []

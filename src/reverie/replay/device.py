@@ -24,15 +24,16 @@ class DeviceStreams(Streams):
     def __init__(self, layout: Layout, num_streams: int, length: int, segment: int) -> None:
         super().__init__(layout, num_streams, length, segment)
         self._like = layout.empty(0)
+        self._dtypes = tuple(leaf.dtype for leaf in jax.tree.leaves(self._like))
         self._rings: Any = None  # an Experience, leaves (N, length, ...), after the first record
 
     @property
     def nbytes(self) -> int:
         return sum(leaf.nbytes for leaf in jax.tree.leaves(self._rings))
 
-    def read(self, stream: np.ndarray, first: np.ndarray, time: int) -> Experience:
+    def read(self, stream: np.ndarray, first: np.ndarray, time: int, latents: int) -> Experience:
         slots = (first[:, None] + np.arange(time)) % self.length
-        return _gather(self._rings, self._like, stream[:, None], slots)
+        return _gather(self._rings, stream[:, None], slots, latents, self._dtypes)
 
     def copy(self, index: int, kind: str) -> Leaves:
         slots = slice(index * self.segment, index * self.segment + self._written(index))
@@ -55,10 +56,9 @@ class DeviceStreams(Streams):
         lasting = np.zeros(times.size, bool)
         lasting[times.size - 1 - last] = True
         slots = self._slots(times, lasting.reshape(times.shape) & (times >= self.oldest[stream][:, None]))
-        kept = {"deter": self._rings.deter, "stoch": self._rings.stoch}
-        new = {"deter": deter, "stoch": stoch}
-        like = {"deter": self._like.deter, "stoch": self._like.stoch}
-        self._rings = self._rings._replace(**_scatter(kept, new, like, stream[:, None], slots))
+        kept = self._rings.deter, self._rings.stoch
+        deter, stoch = _scatter(kept, (deter, stoch), stream[:, None], slots, self._dtypes[-2:])
+        self._rings = self._rings._replace(deter=deter, stoch=stoch)
 
     def _end(self, slots: np.ndarray) -> None:
         self._rings = self._rings._replace(is_last=_mark(self._rings.is_last, slots))
@@ -68,9 +68,15 @@ def _bits(x: Any) -> Any:
     return x.view(np.uint16) if x.dtype == jnp.bfloat16 else x
 
 
-@jax.jit
-def _gather(rings: Any, like: Any, stream: jax.Array, slots: jax.Array) -> Any:
-    return jax.tree.map(lambda leaf, like: leaf[stream, slots].view(like.dtype), rings, like)
+@partial(jax.jit, static_argnames=("latents", "dtypes"))
+def _gather(
+    rings: Experience, stream: jax.Array, slots: jax.Array, latents: int, dtypes: tuple[Any, ...]
+) -> Experience:
+    """The records in slots (B, time) of the streams (B, 1), with the latents of the first few of them."""
+    leaves, structure = jax.tree.flatten(rings)
+    wanted = [slots] * (len(leaves) - 2) + [slots[:, :latents]] * 2  # latents are the last two leaves
+    read = [leaf[stream, at].view(dtype) for leaf, at, dtype in zip(leaves, wanted, dtypes, strict=True)]
+    return jax.tree.unflatten(structure, read)
 
 
 @partial(jax.jit, donate_argnums=0)
@@ -80,14 +86,14 @@ def _overwrite(rings: Any, records: Any, slots: jax.Array) -> Any:
     return jax.tree.map(lambda leaf, x: leaf.at[streams, slots].set(x, mode="drop"), rings, records)
 
 
-@partial(jax.jit, donate_argnums=0)
-def _scatter(kept: Any, new: Any, like: Any, stream: jax.Array, slots: jax.Array) -> Any:
+@partial(jax.jit, donate_argnums=0, static_argnames="dtypes")
+def _scatter(kept: Any, new: Any, stream: jax.Array, slots: jax.Array, dtypes: tuple[Any, ...]) -> Any:
     """Write latents to slots; those beyond the end, of overwritten records, are dropped."""
 
-    def put(leaf: jax.Array, x: jax.Array, like: jax.Array) -> jax.Array:
-        return leaf.at[stream, slots].set(_bits(x.astype(like.dtype)), mode="drop")
+    def put(leaf: jax.Array, x: jax.Array, dtype: Any) -> jax.Array:
+        return leaf.at[stream, slots].set(_bits(x.astype(dtype)), mode="drop")
 
-    return jax.tree.map(put, kept, new, like)
+    return tuple(map(put, kept, new, dtypes))
 
 
 @partial(jax.jit, donate_argnums=0)

@@ -15,7 +15,7 @@ import numpy as np
 
 from reverie.experience import Experience
 from reverie.replay.layout import Layout, Leaves
-from reverie.replay.streams import Array, Streams
+from reverie.replay.streams import KINDS, LATENTS, RECORDS, Array, Streams
 
 
 class Memory:
@@ -77,7 +77,7 @@ class HostStreams(Streams):
         super().__init__(layout, num_streams, length, segment)
         self._home = home
         self._segments: dict[int, Experience] = {}  # leaves (N, slots, ...), contiguous in time
-        self._leaves: dict[int, list[np.ndarray]] = {}  # of the segments
+        self._leaves: dict[int, dict[str, list[np.ndarray]]] = {}  # of the segments, by kind
 
     @property
     def nbytes(self) -> int:
@@ -88,19 +88,27 @@ class HostStreams(Streams):
         for index in np.unique(slots // self.segment).tolist():
             self._allocate(index)
 
-    def read(self, stream: np.ndarray, first: np.ndarray, time: int) -> Experience:
-        runs = [
-            (row, part, self._leaves[index], (owner, slots))
+    def read(self, stream: np.ndarray, first: np.ndarray, time: int, latents: int) -> Experience:
+        context = self._layout.empty(len(first), latents)
+        into = self._layout.empty(len(first), time)._replace(deter=context.deter, stoch=context.stoch)
+        pieces = {RECORDS: self._pieces(stream, first, time), LATENTS: self._pieces(stream, first, latents)}
+        self._home.prefetch(
+            leaf[where] for kind in KINDS for _, _, index, where in pieces[kind] for leaf in self._leaves[index][kind]
+        )
+        targets = _by_kind(into)
+        for kind in KINDS:
+            for row, part, index, where in pieces[kind]:
+                for target, source in zip(targets[kind], self._leaves[index][kind], strict=True):
+                    target[row, part] = source[where]
+        return into
+
+    def _pieces(self, stream: np.ndarray, first: np.ndarray, time: int) -> list[tuple[int, slice, int, Any]]:
+        """The runs of each sequence: its row, its part of that, its segment, and its place there."""
+        return [
+            (row, part, index, (owner, slots))
             for row, (owner, begin) in enumerate(zip(stream.tolist(), first.tolist(), strict=True))
             for index, slots, part in self._runs(begin, begin + time)
         ]
-        self._home.prefetch(leaf[where] for _, _, leaves, where in runs for leaf in leaves)
-        into = self._layout.empty(len(first), time)
-        targets = jax.tree.leaves(into)
-        for row, part, leaves, where in runs:
-            for target, source in zip(targets, leaves, strict=True):
-                target[row, part] = source[where]
-        return into
 
     def copy(self, index: int, kind: str) -> Leaves:
         leaves = self._layout.named(self._segments[index])
@@ -114,14 +122,14 @@ class HostStreams(Streams):
             where: Any = (rows[0], places[rows])
             if slots.shape[1] == 1 and np.all(slots == slots[0]):  # environments in lockstep; slices are faster
                 rows, where = (slice(None), 0), (slice(None), int(places[0, 0]))
-            for target, source in zip(self._leaves[index], jax.tree.leaves(records), strict=True):
+            for target, source in zip(jax.tree.leaves(self._segments[index]), jax.tree.leaves(records), strict=True):
                 target[where] = source[rows]
 
     def _allocate(self, index: int) -> None:
         if index not in self._segments:
             size = min(self.segment, self.length - index * self.segment)
             self._segments[index] = self._home.allocate(index, size)
-            self._leaves[index] = jax.tree.leaves(self._segments[index])
+            self._leaves[index] = _by_kind(self._segments[index])
 
     def _put_latents(self, stream: np.ndarray, first: np.ndarray, deter: Array, stoch: Array) -> None:
         deter, stoch, time = np.asarray(deter), np.asarray(stoch), deter.shape[1]
@@ -135,3 +143,8 @@ class HostStreams(Streams):
         for stream in np.flatnonzero(slots < self.length).tolist():
             index, place = divmod(int(slots[stream]), self.segment)
             self._segments[index].is_last[stream, place] = True
+
+
+def _by_kind(records: Experience) -> dict[str, list[np.ndarray]]:
+    """The leaves that are records, and those that are latents."""
+    return {RECORDS: jax.tree.leaves(records[:-2]), LATENTS: [records.deter, records.stoch]}

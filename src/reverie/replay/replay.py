@@ -34,7 +34,7 @@ class Rows(NamedTuple):
 class Sample(NamedTuple):
     """A batch of sequences, in newly allocated arrays."""
 
-    experience: Experience  # leaves (B, T + 1, ...); the first record is the context
+    experience: Experience  # leaves (B, T + 1, ...); latents (B, 1, ...), only of the first record, the context
     rows: Rows
 
 
@@ -203,12 +203,12 @@ class Replay:
                 f"{self._sequence}. Add more first; ready() tells when there are enough."
             )
         rows = self._draw(batch)
-        return Sample(self._streams.read(rows.stream, rows.first, self._sequence), rows)
+        return Sample(self._streams.read(rows.stream, rows.first, self._sequence, latents=1), rows)
 
     def peek(self, batch: int, generator: np.random.Generator) -> Experience:
         """Sample B = `batch` sequences uniformly, with another generator: later calls of `sample` are not affected."""
         rows = self._uniform(batch, generator)
-        return self._streams.read(rows.stream, rows.first, self._sequence)
+        return self._streams.read(rows.stream, rows.first, self._sequence, latents=1)
 
     def _draw(self, batch: int) -> Rows:
         oldest, count = self._streams.oldest, self._streams.count
@@ -325,7 +325,9 @@ class Replay:
         """Copies of all records of each stream that holds any, in the order of time; leaves (T, ...)."""
         streams = self._streams
         return [
-            jax.tree.map(lambda leaf: np.asarray(leaf)[0], streams.read(np.array([i]), streams.oldest[[i]], int(held)))
+            jax.tree.map(
+                lambda leaf: np.asarray(leaf)[0], streams.read(np.array([i]), streams.oldest[[i]], int(held), int(held))
+            )
             for i, held in enumerate(streams.held)
             if held
         ]

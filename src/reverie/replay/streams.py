@@ -92,8 +92,11 @@ class Streams(ABC):
         """The number of bytes allocated."""
 
     @abstractmethod
-    def read(self, stream: np.ndarray, first: np.ndarray, time: int) -> Experience:
-        """Copy `time` records of the streams (B,), beginning at ids `first` (B,); leaves (B, time, ...)."""
+    def read(self, stream: np.ndarray, first: np.ndarray, time: int, latents: int) -> Experience:
+        """Copy `time` records of the streams (B,), beginning at ids `first` (B,); leaves (B, time, ...).
+
+        Only the first `latents` records come with their latents, leaves (B, latents, ...).
+        """
 
     @abstractmethod
     def copy(self, index: int, kind: str) -> Leaves:
