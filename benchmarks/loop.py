@@ -84,7 +84,7 @@ class Settings:
     """Measured seconds per combination."""
     no_compute: bool = False
     """Measure the main thread's CPU time per update with an update that computes nothing."""
-    updates: int = 2000
+    updates: int = 5000
     """Measured updates per combination, with `no_compute`."""
     output: Path = Path("benchmarks/results")
 

@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -14,9 +14,10 @@ import jax.numpy as jnp
 
 from reverie.config import Config
 from reverie.learner import Learner, LearnerState, UpdateOutput
+from reverie.training.callbacks import Run
 from reverie.training.trainer import Trainer
 
-WARMUP, BLOCK = 200, 100  # updates before measuring, and per block
+WARMUP = 100  # updates before measuring
 
 
 class Parts:
@@ -62,25 +63,39 @@ def no_compute() -> Iterator[None]:
 
     def update(learner: Learner, state: LearnerState, batch: Any, key: Any) -> tuple[LearnerState, UpdateOutput]:
         like = jax.eval_shape(partial(real, learner), state, batch, key)[1]
-        output = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
+        # Not quite nothing: what takes no arithmetic, JAX would run on the main thread of a CPU.
+        zero = 0 * jnp.square(batch.reward).sum()
+        output = jax.tree.map(lambda x: jnp.full(x.shape, zero, x.dtype), like)
         return state._replace(updates=state.updates + 1), output._replace(finite=jnp.ones((), bool))
 
     with patch.object(Learner, "update", update):
         yield
 
 
+class Rows:
+    """A callback that splits the time by rows of metrics, and stops the run after some updates.
+
+    Attributes:
+        rows: milliseconds per update by part, of each interval between two rows.
+    """
+
+    def __init__(self, parts: Parts, updates: int) -> None:
+        self.rows: list[dict[str, float]] = []
+        self._parts, self._updates, self._last = parts, updates, 0
+
+    def on_log(self, run: Run, row: Mapping[str, float]) -> None:
+        """End an interval; those of the first updates compile."""
+        spent, count, self._last = self._parts.split(), run.updates - self._last, run.updates
+        if count and run.updates - count > WARMUP:
+            self.rows.append({part: 1e3 * seconds / count for part, seconds in spent.items()})
+        if run.updates >= WARMUP + self._updates:
+            run.stop()
+
+
 def cpu_time(env: Any, config: Config, folder: str, updates: int) -> dict[str, float]:
-    """Milliseconds of the main thread's CPU time per update, in all and by part: medians over blocks of updates."""
-    parts, blocks, last = Parts(), [], 0
-
-    def measured(trainer: Trainer) -> bool:
-        nonlocal last
-        if trainer.updates - last >= BLOCK:
-            spent, count, last = parts.split(), trainer.updates - last, trainer.updates
-            if trainer.updates > WARMUP:
-                blocks.append({part: 1e3 * seconds / count for part, seconds in spent.items()})
-        return trainer.updates >= WARMUP + updates
-
+    """Milliseconds of the main thread's CPU time per update, in all and by part: medians over rows of metrics."""
+    parts = Parts()
+    measured = Rows(parts, updates)
     with no_compute():
         trainer = Trainer(env, config, logdir=folder, quiet=True)
         try:
@@ -92,9 +107,9 @@ def cpu_time(env: Any, config: Config, folder: str, updates: int) -> dict[str, f
             parts.watch("step envs", trainer._envs, "step")
             parts.watch("record", loop.replay, "add")
             parts.watch("report", trainer._report, "update", "row", "write")
-            trainer.run(until=measured)
+            trainer.run(callbacks=[measured])
         finally:
             trainer.close()
-    named = dict.fromkeys(part for block in blocks for part in block)
-    medians = {part: statistics.median(block.get(part, 0.0) for block in blocks) for part in named}
-    return {"ms per update": statistics.median(sum(block.values()) for block in blocks), **medians}
+    named = dict.fromkeys(part for row in measured.rows for part in row)
+    medians = {part: statistics.median(row.get(part, 0.0) for row in measured.rows) for part in named}
+    return {"ms per update": statistics.median(sum(row.values()) for row in measured.rows), **medians}
