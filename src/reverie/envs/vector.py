@@ -186,7 +186,8 @@ class Environments:
         """A step with the new records of some environments."""
         outcomes = [self._finish(i, is_first) for i in indices]
         self.final_info = {i: outcome.info for i, outcome in zip(indices, outcomes, strict=True) if outcome.info}
-        self.ready = np.isin(np.arange(self.num_envs), indices)
+        self.ready = np.zeros(self.num_envs, bool)
+        self.ready[indices] = True
         rows = slice(None) if self.ready.all() else np.array(indices)
         step = self._record(outcomes, rows, is_first[rows])
         if not self.ready.all():
