@@ -164,7 +164,7 @@ def overheads(settings: Settings) -> Iterator[dict[str, Any]]:
         config = loop_config(settings, mode, ratio, envs)
         with tempfile.TemporaryDirectory() as folder:
             row = {"env": env, "mode": mode, "train ratio": ratio, "envs": envs}
-            row |= cpu_time(ENVS[env], config, folder, settings.updates)
+            row |= cpu_time(ENVS[env], config, Path(folder), settings.updates)
         print(row, flush=True)
         yield row
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -92,24 +93,35 @@ class Rows:
             run.stop()
 
 
-def cpu_time(env: Any, config: Config, folder: str, updates: int) -> dict[str, float]:
-    """Milliseconds of the main thread's CPU time per update, in all and by part: medians over rows of metrics."""
+def cpu_time(env: Any, config: Config, folder: Path, updates: int) -> dict[str, float]:
+    """Milliseconds of the main thread's CPU time per update, in all and by part: medians over rows of metrics.
+
+    The whole is from a run of its own, because watching the parts takes some microseconds for each call.
+    """
+    whole = [sum(row.values()) for row in measured(env, config, folder / "whole", updates, split=False)]
+    rows = measured(env, config, folder / "parts", updates, split=True)
+    named = dict.fromkeys(part for row in rows for part in row)
+    parts = {part: statistics.median(row.get(part, 0.0) for row in rows) for part in named}
+    return {"ms per update": statistics.median(whole), **parts}
+
+
+def measured(env: Any, config: Config, folder: Path, updates: int, *, split: bool) -> list[dict[str, float]]:
+    """Milliseconds per update by part, of each row of metrics of a run."""
     parts = Parts()
-    measured = Rows(parts, updates)
+    rows = Rows(parts, updates)
     with no_compute():
         trainer = Trainer(env, config, logdir=folder, quiet=True)
         try:
-            loop = trainer.loop
-            parts.watch("act", loop, "_act")
-            parts.watch("update", loop, "_update")
-            parts.watch("sample", loop.replay, "sample")
-            parts.watch("write back", loop, "_write_back")
-            parts.watch("step envs", trainer._envs, "step")
-            parts.watch("record", loop.replay, "add")
-            parts.watch("report", trainer._report, "update", "row", "write")
-            trainer.run(callbacks=[measured])
+            if split:
+                loop = trainer.loop
+                parts.watch("act", loop, "_act")
+                parts.watch("update", loop, "_update")
+                parts.watch("sample", loop.replay, "sample")
+                parts.watch("write back", loop, "_write_back")
+                parts.watch("step envs", trainer._envs, "step")
+                parts.watch("record", loop.replay, "add")
+                parts.watch("report", trainer._report, "update", "row", "write")
+            trainer.run(callbacks=[rows])
         finally:
             trainer.close()
-    named = dict.fromkeys(part for row in measured.rows for part in row)
-    medians = {part: statistics.median(row.get(part, 0.0) for row in measured.rows) for part in named}
-    return {"ms per update": statistics.median(sum(row.values()) for row in measured.rows), **medians}
+    return rows.rows

@@ -2,6 +2,7 @@
 
     loop, compiled   the training loop, for environments stepped from Python and inside the compiled program
     learning         what both share: updates, replay, and what a checkpoint carries
+    packed           named numbers in one array, such as an update's metrics
     records          what replay keeps of each step
     entry            `train`, the one call that does everything
     trainer          a run from start to end, made by `opening`

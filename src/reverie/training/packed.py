@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, ValuesView
 from typing import Any
 
 import jax
@@ -37,6 +37,10 @@ class Packed(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def values(self) -> ValuesView[Any]:
+        """All numbers, which are looked up by name one by one otherwise."""
+        return dict(zip(self.names, np.moveaxis(np.asarray(self.array), -1, 0), strict=True)).values()
 
     def tree_flatten(self) -> tuple[tuple[Any], tuple[str, ...]]:
         """For JAX: the array, and what is constant."""
