@@ -273,7 +273,8 @@ def test_uneven_streams_are_restored(tmp_path, home, length):
     assert resumed.restore(original.state(), contents(original).__getitem__) == (length == 17)
     for stream, (oldest, count) in enumerate(zip(resumed._streams.oldest, resumed._streams.count, strict=True)):
         assert oldest == max(original._streams.oldest[stream], count - length)
-        where = np.array([stream]), np.array([oldest]), int(count - oldest)
+        held = int(count - oldest)
+        where = np.array([stream]), np.array([oldest]), held, held
         assert_equal(resumed._streams.read(*where), original._streams.read(*where))
     if length == 17:
         assert_equal(uneven(resumed, 1, 25)[0], uneven(original, 1, 25)[0])
