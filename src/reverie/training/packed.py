@@ -27,7 +27,9 @@ class Packed(Mapping[str, Any]):
     @classmethod
     def of(cls, numbers: Mapping[str, jax.Array]) -> Packed:
         """Pack numbers; part of a compiled program."""
-        return cls(tuple(numbers), jnp.stack(list(numbers.values()), axis=-1))
+        # XLA would fuse what computes them with the packing, and round some of them differently.
+        values = jax.lax.optimization_barrier(list(numbers.values()))
+        return cls(tuple(numbers), jnp.stack(values, axis=-1))
 
     def __getitem__(self, name: str) -> Any:
         return np.asarray(self.array)[..., self.names.index(name)]
