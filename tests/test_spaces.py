@@ -395,6 +395,64 @@ def test_check_observation() -> None:
     observing(FLOAT).check_observation([0, 1])  # integers become float32 without harm
 
 
+# Masks.
+
+
+@pytest.mark.parametrize(
+    ("space", "value"),
+    [
+        (spaces.MultiBinary(3), np.int8([1, 0, 1])),
+        (spaces.MultiDiscrete([2, 2, 2]), np.array([1, 0, 1])),
+        (spaces.Box(0, 1, (3,), np.int8), np.int8([1, 0, 1])),
+        (spaces.Box(0, 1, (3,), bool), np.array([True, False, True])),
+        (spaces.Box(0, 1, (3,), np.float32), np.float32([1, 0, 1])),
+    ],
+)
+def test_a_binary_observation_called_action_mask_masks_the_action(space: gym.Space[Any], value: Any) -> None:
+    ours = Spaces(spaces.Dict({"observation": FLOAT, "action_mask": space}), spaces.Discrete(3, start=7))
+    assert ours.mask == "action_mask"
+    assert ours.observation == {"observation": Continuous((2,)), "action_mask": Discrete((3,), 2)}
+    assert ours.action == {"action": Discrete((), 3, mask="action_mask")}
+    seen = {"observation": np.zeros(2, np.float32), "action_mask": value}
+    ours.check_observation(seen)
+    encoded = ours.encode_observation({key: x[None] for key, x in seen.items()})["action_mask"]
+    assert encoded.dtype == np.int32
+    assert encoded.tolist() == [[1, 0, 1]]
+    assert Spaces.from_json(json.loads(json.dumps(ours.to_json()))) == ours
+    assert ours.select("observation").mask == "action_mask"
+    assert ours.select("observation").observation == ours.observation
+    assert ours.cautions() == []
+
+
+def test_a_mask_has_only_zeros_and_ones() -> None:
+    ours = Spaces(spaces.Dict({"action_mask": spaces.Box(0, 1, (3,), np.float32), "x": FLOAT}), MOVE)
+    for wrong in (0.5, np.nan, 2):
+        with pytest.raises(ValueError, match="'action_mask' of environment 0 is .* at index .*, expected 0 or 1"):
+            ours.encode_observation({"x": np.zeros((1, 2)), "action_mask": np.array([[0, wrong, 1]])})
+
+
+@pytest.mark.parametrize(
+    "space", [spaces.MultiBinary(4), spaces.MultiBinary([3, 1]), FLOAT, spaces.Box(0, 2, (3,)), spaces.Discrete(3)]
+)
+def test_a_mask_that_does_not_fit_the_action_is_refused(space: gym.Space[Any]) -> None:
+    with pytest.raises(UnsupportedSpaceError, match=r"has 3 entries that are 0 or 1: make it MultiBinary\(3\), rename"):
+        Spaces(spaces.Dict({"action_mask": space, "x": FLOAT}), MOVE)
+
+
+@pytest.mark.parametrize("action", [spaces.MultiDiscrete([3, 3]), FLOAT, spaces.Dict({"move": MOVE, "force": FLOAT})])
+def test_a_mask_next_to_other_actions_is_an_ordinary_observation(action: gym.Space[Any]) -> None:
+    ours = Spaces(spaces.Dict({"action_mask": spaces.Box(0, 1, (3,)), "x": FLOAT}), action)
+    assert ours.mask is None
+    assert ours.observation["action_mask"] == Continuous((3,))
+    (sentence,) = ours.cautions()
+    assert "masks no action, because the action space is" in sentence
+
+
+def test_keys_that_leave_the_mask_out_turn_it_off() -> None:
+    space = spaces.Dict({"action_mask": spaces.MultiBinary(3), "x": FLOAT})
+    assert Spaces(choose(space, "x"), MOVE).mask is None
+
+
 # Actions. Expected values computed by hand: [-1, 1] onto [low, high] is low + (a + 1) / 2 · (high - low).
 
 

@@ -8,6 +8,7 @@ May import: `errors`; Gymnasium and NumPy. To support another kind of space, add
     features  what the networks know: images, numbers and classes, with their shapes
     kinds     the feature for each kind of space, or an error that says how to fix it
     leaves    nested Dicts and Tuples as flat keys, and back
+    masks     the observation that says which actions are allowed
     values    conversion of observations and actions
     traced    the same conversion inside compiled programs
     saving    spaces to JSON and back
@@ -17,11 +18,13 @@ May import: `errors`; Gymnasium and NumPy. To support another kind of space, add
 from reverie.spaces.features import DTYPES, Continuous, Discrete, Feature, Image
 from reverie.spaces.kinds import UnsupportedSpaceError
 from reverie.spaces.leaves import EVERYTHING, Leaf, choose, matching, nest, restrict
+from reverie.spaces.masks import MASK, can_be_masked, masks
 from reverie.spaces.spaces import Keys, Spaces
 
 __all__ = [
     "DTYPES",
     "EVERYTHING",
+    "MASK",
     "Continuous",
     "Discrete",
     "Feature",
@@ -30,7 +33,9 @@ __all__ = [
     "Leaf",
     "Spaces",
     "UnsupportedSpaceError",
+    "can_be_masked",
     "choose",
+    "masks",
     "matching",
     "nest",
     "restrict",

@@ -28,12 +28,13 @@ class Discrete:
     """Integers 0 … classes-1, one per entry of the shape, () for a single one.
 
     If the entries of an action differ in their number of classes, `counts` lists it for each entry in flat order, and
-    `classes` is the largest.
+    `classes` is the largest. `mask` is the key of the observation that says which classes of an action are allowed.
     """
 
     shape: tuple[int, ...]
     classes: int
     counts: tuple[int, ...] | None = None
+    mask: str | None = None
 
     @property
     def max_entropy(self) -> float:

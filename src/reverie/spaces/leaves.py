@@ -4,7 +4,7 @@ May import: `features`, `kinds`; Gymnasium.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -61,10 +61,10 @@ def entry(tree: Any, step: str | int, path: Path, what: str = "observation") -> 
     raise ValueError(f"the {what} lacks {join(path)!r}, which is in its space")
 
 
-def choose(space: gym.Space[Any], keys: str) -> gym.Space[Any]:
+def choose(space: gym.Space[Any], keys: str, always: Collection[str] = ()) -> gym.Space[Any]:
     """The part of a Dict or Tuple whose keys fully match the regular expression `keys`, as nested Dicts.
 
-    The rest may contain spaces of any kind, even unsupported ones.
+    Keys in `always` are chosen anyway. The rest may contain spaces of any kind, even unsupported ones.
 
     Raises:
         InputError: `keys` is not a regular expression.
@@ -73,15 +73,19 @@ def choose(space: gym.Space[Any], keys: str) -> gym.Space[Any]:
     pattern = _compiled("keys", keys)
     if not isinstance(space, spaces.Dict | spaces.Tuple) or keys == EVERYTHING:
         return space
-    chosen = _choose(space, pattern, ())
+    chosen = _choose(space, lambda key: key in always or pattern.fullmatch(key), ())
     if chosen is None:
         there = ", ".join(join(path) for path, _ in _walk("observation", space, ()))
         raise UnsupportedSpaceError(f"keys is {keys!r}, which matches no observation; the observations are: {there}.")
     return chosen
 
 
-def matching(features: Mapping[str, Feature], setting: str, keys: str) -> dict[str, Feature]:
-    """The features whose keys fully match the regular expression `keys`; `setting` names it in errors.
+def matching(
+    features: Mapping[str, Feature], setting: str, keys: str, always: Collection[str] = ()
+) -> dict[str, Feature]:
+    """The features whose keys fully match the regular expression `keys` or are in `always`.
+
+    `setting` names the expression in errors.
 
     Raises:
         InputError: `keys` is not a regular expression, or matches no key.
@@ -91,7 +95,7 @@ def matching(features: Mapping[str, Feature], setting: str, keys: str) -> dict[s
     if not found:
         known = ", ".join(features)
         raise InputError(f"{setting} is {keys!r}, which matches no observation; the observations are: {known}.")
-    return found
+    return {key: feature for key, feature in features.items() if key in found or key in always}
 
 
 def _compiled(setting: str, keys: str) -> re.Pattern[str]:
@@ -101,11 +105,11 @@ def _compiled(setting: str, keys: str) -> re.Pattern[str]:
         raise InputError(f"{setting} must be a regular expression, got {keys!r}: {error}") from error
 
 
-def _choose(space: Any, pattern: re.Pattern[str], path: Path) -> Any:
+def _choose(space: Any, chosen_key: Callable[[str], object], path: Path) -> Any:
     if not isinstance(space, spaces.Dict | spaces.Tuple):
-        return space if pattern.fullmatch(join(path)) else None
+        return space if chosen_key(join(path)) else None
     children = space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces)
-    chosen = {str(name): _choose(child, pattern, (*path, name)) for name, child in children}
+    chosen = {str(name): _choose(child, chosen_key, (*path, name)) for name, child in children}
     kept = {name: child for name, child in chosen.items() if child is not None}
     return spaces.Dict(kept) if kept else None
 

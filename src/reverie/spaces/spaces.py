@@ -16,6 +16,7 @@ from reverie.errors import InputError
 from reverie.spaces.features import Continuous, Discrete, Feature, Image
 from reverie.spaces.kinds import UnsupportedSpaceError, action_feature, caution, observation_feature
 from reverie.spaces.leaves import EVERYTHING, Leaf, choose, guided, join, leaves, nest, unguided
+from reverie.spaces.masks import link_mask, masks, unused_mask
 from reverie.spaces.saving import space_from_json, space_to_json
 from reverie.spaces.values import (
     as_array,
@@ -54,7 +55,7 @@ class Spaces:
 
     Raises:
         UnsupportedSpaceError: a space is not a Box, Discrete, MultiDiscrete, MultiBinary, or a Dict or Tuple of them,
-            or is an image that the encoder does not support; names all of these.
+            or is an image that the encoder does not support; names all of these. Or the mask does not fit the action.
     """
 
     observation_space: gym.Space[Any]
@@ -84,7 +85,7 @@ class Spaces:
                 problems.append(str(problem))
         if problems:
             raise UnsupportedSpaceError("; ".join(problems))
-        observed, acted = found
+        observed, acted = link_mask(found[0], self.action_space, found[1])
         derived = {
             "observation_leaves": observed,
             "action_leaves": acted,
@@ -93,6 +94,11 @@ class Spaces:
         }
         for name, value in derived.items():
             object.__setattr__(self, name, value)  # the dataclass is frozen
+
+    @property
+    def mask(self) -> str | None:
+        """The key of the observation that says which actions are allowed, if there is one."""
+        return next(iter(masks(self.action).values()), None)
 
     @classmethod
     def from_env(cls, env: gym.Env[Any, Any]) -> Spaces:
@@ -215,8 +221,8 @@ class Spaces:
         }
 
     def select(self, keys: str) -> Spaces:
-        """The spaces with only the observations whose keys fully match the regular expression `keys`."""
-        return replace(self, observation_space=choose(self.observation_space, keys))
+        """The spaces with only the mask and the observations whose keys fully match the regular expression `keys`."""
+        return replace(self, observation_space=choose(self.observation_space, keys, masks(self.action).values()))
 
     def fits(self, other: Spaces) -> bool:
         """Whether an agent for these spaces can be used with others: all but the bounds of numbers must agree."""
@@ -232,7 +238,8 @@ class Spaces:
         """Sentences about observations that may not have become what their author expects."""
         guess = guided(self.image_keys, self.vector_keys)
         seen = self.observation_leaves.items()
-        found = (caution(key, leaf.space, leaf.feature, guess(join(leaf.path))) for key, leaf in seen)
+        found = [caution(key, leaf.space, leaf.feature, guess(join(leaf.path))) for key, leaf in seen]
+        found.append(unused_mask(self.observation_leaves, self.action_space))
         return [sentence for sentence in found if sentence]
 
     @classmethod

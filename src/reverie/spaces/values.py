@@ -63,6 +63,8 @@ def encode(label: str, leaf: Leaf, value: np.ndarray) -> np.ndarray:
             return _encode_image(label, leaf, value)
         case Continuous():
             return _encode_numbers(label, value)
+    if isinstance(leaf.space, spaces.Box):
+        return _encode_mask(label, value)
     return _encode_classes(label, leaf.space, value)
 
 
@@ -168,6 +170,11 @@ def _encode_classes(label: str, space: Any, value: np.ndarray) -> np.ndarray:
     classes = value.astype(np.int64) - start
     _check_all((classes >= 0) & (classes < count), label, value, f"outside of its space {space}")
     return classes.astype(np.int32)
+
+
+def _encode_mask(label: str, value: np.ndarray) -> np.ndarray:
+    _check_all((value == 0) | (value == 1), label, value, "expected 0 or 1")
+    return value.astype(np.int32)
 
 
 def _decode_numbers(label: str, space: spaces.Box, value: np.ndarray) -> np.ndarray:
