@@ -27,7 +27,8 @@ def main(folder: str, env_id: str, seen: int = 5, horizon: int = 10) -> None:
     latent, model = carry.latent, agent.world_model
     for step, key in enumerate(jax.random.split(jax.random.key(0), horizon)):
         policy_key, model_key = jax.random.split(key)
-        latent = model.imagine(latent, agent.actor(latent.features).sample(policy_key), model_key)
+        policy = agent.actor(latent.features, model.allowed(latent))
+        latent = model.imagine(latent, policy.sample(policy_key), model_key)
         reward, cont = model.reward(latent).prediction()[0], model.cont(latent).prediction()[0]
         print(f"imagined step {step + 1}: reward {reward:.2f}, continue {cont:.3f}")
         for name, output in model.decode(latent).items():

@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from reverie.distributions import BINS, Bernoulli, BoundedNormal, Categorical, Classes, ImageMean, SymlogVector, TwoHot
+from reverie.distributions import (
+    BINS,
+    Bernoulli,
+    BoundedNormal,
+    Categorical,
+    Classes,
+    ImageMean,
+    MaskedCategorical,
+    SymlogVector,
+    TwoHot,
+)
 
 LOGITS = jnp.float32([2.0, -1.0, 0.5, 0.0])
 SOFTMAX = np.exp(LOGITS) / np.exp(LOGITS).sum()
@@ -43,6 +53,70 @@ def test_categorical_samples_have_the_probabilities(unimix):
 def test_impossible_classes_are_never_sampled():
     logits = jnp.broadcast_to(jnp.float32([-jnp.inf, 0.0, 0.0, -jnp.inf]), (10_000, 4))
     assert set(np.unique(Categorical(logits).sample(jax.random.key(0)))) == {1, 2}
+
+
+ALLOWED = jnp.array([True, False, True, False])
+PAIR = np.exp([2.0, 0.5]) / np.exp([2.0, 0.5]).sum()
+
+
+def test_a_masked_categorical_is_one_over_the_allowed_classes():
+    ours = MaskedCategorical(LOGITS, allowed=ALLOWED)
+    np.testing.assert_allclose(ours.probs, [PAIR[0], 0, PAIR[1], 0], rtol=1e-6)
+    np.testing.assert_allclose(ours.entropy(), scipy.stats.entropy(PAIR), rtol=1e-6)
+    np.testing.assert_allclose(ours.log_prob(jnp.asarray(2)), np.log(PAIR[1]), rtol=1e-6)
+    assert ours.log_prob(jnp.asarray(1)) < -1e8
+
+
+def test_unimix_of_a_masked_categorical_is_shared_by_the_allowed_classes():
+    ours = MaskedCategorical(LOGITS, 0.1, allowed=ALLOWED)
+    mixed = 0.9 * PAIR + 0.1 / 2
+    np.testing.assert_allclose(ours.probs, [mixed[0], 0, mixed[1], 0], rtol=1e-6)
+    np.testing.assert_allclose(ours.entropy(), scipy.stats.entropy(mixed), rtol=1e-6)
+    np.testing.assert_allclose(ours.log_prob(jnp.asarray(0)), np.log(mixed[0]), rtol=1e-6)
+
+
+def test_gradients_of_a_masked_categorical_are_those_of_the_allowed_classes_alone():
+    entropy = jax.grad(lambda x: MaskedCategorical(x, allowed=ALLOWED).entropy())
+    score = jax.grad(lambda x: MaskedCategorical(x, allowed=ALLOWED).log_prob(jnp.asarray(0)))
+    by_hand = -PAIR * (np.log(PAIR) + scipy.stats.entropy(PAIR))
+    for forbidden in (0.0, 1e30, -1e30):  # whatever the other logits are
+        logits = jnp.where(ALLOWED, LOGITS, forbidden)
+        np.testing.assert_allclose(entropy(logits), [by_hand[0], 0, by_hand[1], 0], atol=1e-6)
+        np.testing.assert_allclose(score(logits), [1 - PAIR[0], 0, -PAIR[1], 0], atol=1e-6)
+    mixed = jax.grad(lambda x: MaskedCategorical(x, 0.01, allowed=ALLOWED).log_prob(jnp.asarray(0)))(LOGITS)
+    assert np.all(np.isfinite(mixed))
+    assert mixed[1] == mixed[3] == 0
+
+
+def test_a_single_allowed_class_is_certain():
+    ours = MaskedCategorical(LOGITS, 0.01, allowed=jnp.arange(4) == 1)
+    np.testing.assert_array_equal(ours.probs, [0, 1, 0, 0])
+    assert ours.entropy() == 0
+    assert ours.mode() == ours.sample(jax.random.key(0)) == 1
+
+
+def test_a_masked_class_is_never_drawn_however_sums_are_rounded():
+    classes, count = 300, 20_000
+    allowed = jax.random.bernoulli(jax.random.key(0), 0.5, (classes,)).at[:2].set(False).at[-2:].set(False)
+    logits = 3 * jax.random.normal(jax.random.key(1), (count, classes))
+    ours = MaskedCategorical(logits, 0.01, allowed=jnp.broadcast_to(allowed, logits.shape))
+    # The uniform numbers that are most likely to hit an edge: both ends, and the cumulative probabilities themselves.
+    edges = jnp.take_along_axis(jnp.cumsum(ours.probs, -1), jnp.arange(count)[:, None] % classes, -1)[:, 0]
+    for uniform in (jnp.zeros(count), jnp.full(count, 1 - 2**-24), jnp.ones(count), jnp.minimum(edges, 1)):
+        assert np.all(allowed[ours.pick(uniform)])
+    assert np.all(allowed[ours.sample(jax.random.key(2))])
+    assert np.all(allowed[ours.mode()])
+    broken = MaskedCategorical(jnp.full((1, 3), jnp.nan), allowed=jnp.array([[False, True, False]]))
+    assert broken.sample(jax.random.key(3)) == broken.sample(None) == 1  # even with networks that have diverged
+
+
+def test_masked_samples_have_the_probabilities():
+    count = 20_000
+    logits, allowed = (jnp.broadcast_to(x, (count, 4)) for x in (LOGITS, ALLOWED))
+    ours = MaskedCategorical(logits, 0.1, allowed=allowed)
+    observed = np.bincount(np.asarray(ours.sample(jax.random.key(0))), minlength=4)[[0, 2]]
+    expected = count * (0.9 * PAIR + 0.05)
+    assert scipy.stats.chisquare(observed, expected * count / expected.sum()).pvalue > 0.01
 
 
 def test_without_a_key_the_sample_is_the_mode():

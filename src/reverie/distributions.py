@@ -12,13 +12,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from reverie.ops import decode_two_hot, neighbours, symexp_bins, symlog, two_hot_loss
 from reverie.ops.events import sum_events
 
 Key = PRNGKeyArray | None
 BINS = symexp_bins(255)
+IMPOSSIBLE = -1e9  # the log-probability of a class that is not allowed
 
 
 class Output(eqx.Module):
@@ -91,6 +92,52 @@ class Categorical(eqx.Module):
         """Return the sample as one-hot, with the gradient of the probabilities: sg(onehot) + p - sg(p)."""
         one_hot = jax.nn.one_hot(sample, self.classes)
         return jax.lax.stop_gradient(one_hot) + (self.probs - jax.lax.stop_gradient(self.probs))
+
+
+class MaskedCategorical(Categorical):
+    """A `Categorical` over the classes that are allowed, at least one; the others have probability zero.
+
+    Their log-probability is `IMPOSSIBLE`, a finite number, so that its product with the probability is zero and every
+    gradient is finite.
+    """
+
+    allowed: Bool[Array, "*batch classes"] = eqx.field(kw_only=True)
+
+    @property
+    def log_probs(self) -> Float[Array, "*batch classes"]:
+        """Log-probabilities, with the uniform share of the allowed classes mixed in."""
+        if self.unimix:
+            return jnp.where(self.allowed, jnp.log(jnp.where(self.allowed, self.probs, 1.0)), IMPOSSIBLE)
+        return jnp.where(self.allowed, jax.nn.log_softmax(self._possible, axis=-1), IMPOSSIBLE)
+
+    @property
+    def probs(self) -> Float[Array, "*batch classes"]:
+        """Probabilities, with a uniform share of the allowed classes mixed in."""
+        probs = jnp.where(self.allowed, jax.nn.softmax(self._possible, axis=-1), 0.0)
+        if not self.unimix:
+            return probs
+        uniform = self.allowed / jnp.sum(self.allowed, axis=-1, keepdims=True)
+        return (1 - self.unimix) * probs + self.unimix * uniform
+
+    @property
+    def _possible(self) -> Float[Array, "*batch classes"]:
+        """Logits whose softmax is that of the allowed classes alone, whatever the others' logits are."""
+        logits = self.logits.astype(jnp.float32)
+        return jnp.where(self.allowed, logits, jnp.finfo(jnp.float32).min)
+
+    def mode(self) -> Int[Array, "*batch"]:
+        """Return the most likely class."""
+        return jnp.argmax(self._possible, axis=-1)
+
+    def pick(self, uniform: Float[Array, "*batch"]) -> Int[Array, "*batch"]:
+        """Return the first allowed class at which the cumulative probability exceeds `uniform`, else the last one.
+
+        Unlike `Categorical.pick`, it compares no sums that differ only by rounding where a class is impossible.
+        """
+        cumulative = jnp.cumsum(self.probs, axis=-1)
+        exceeds = cumulative > uniform[..., None] * cumulative[..., -1:]
+        last = jnp.cumsum(self.allowed, axis=-1) == jnp.sum(self.allowed, axis=-1, keepdims=True)
+        return jnp.argmax(self.allowed & (exceeds | last), axis=-1)
 
 
 class BoundedNormal(eqx.Module):

@@ -3,8 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from reverie.behaviour import Actor, Critic
+from reverie.distributions import Categorical
+from reverie.errors import InputError
 from reverie.spaces import Continuous, Discrete
 
 ACTIONS = {"turn": Discrete((), 3), "grip": Continuous((2,))}
@@ -38,6 +41,17 @@ def test_keys_of_actions_are_sorted():
 
 def test_the_first_value_is_exactly_zero():
     np.testing.assert_array_equal(Critic(8, 4, key=jax.random.key(0))(FEATURES).prediction(), np.zeros(5))
+
+
+def test_a_masked_action_is_chosen_among_the_allowed_classes():
+    actor = Actor(8, 4, {"move": Discrete((), 3, mask="action_mask"), "turn": Discrete((), 3)}, key=jax.random.key(0))
+    allowed = jnp.array([[1, 1, 0], [0, 1, 0], [1, 0, 1], [0, 1, 1], [1, 1, 1]], bool)
+    policy = actor(FEATURES, {"move": allowed})
+    np.testing.assert_array_equal(policy.parts["move"].probs > 0, allowed)
+    np.testing.assert_allclose(policy.entropies()["move"], np.log(allowed.sum(-1)), atol=1e-3)
+    assert type(policy.parts["turn"]) is Categorical
+    with pytest.raises(InputError, match=r"'move' is masked: pass allowed=world_model.allowed\(latent\)"):
+        actor(FEATURES)
 
 
 def test_classes_that_an_entry_lacks_are_never_chosen():

@@ -32,6 +32,7 @@ class Carry(NamedTuple):
 
     latent: Latent  # (N, …)
     action: dict[str, Array]  # (N, …), the previous one, in the form that the model reads
+    allowed: dict[str, Bool[Array, "n classes"]]  # the classes among which each masked action was chosen
     fresh: Bool[Array, " n"]  # no observation yet: the next one begins an episode
     key: PRNGKeyArray
 
@@ -51,7 +52,12 @@ def initial_carry(networks: Networks, batch_size: int, key: PRNGKeyArray) -> Car
         name: jnp.zeros((batch_size, *feature.shape), jnp.int32 if isinstance(feature, Discrete) else jnp.float32)
         for name, feature in networks.world_model.actions
     }
-    return Carry(networks.world_model.initial((batch_size,)), actions, jnp.ones(batch_size, bool), key)
+    allowed = {
+        name: jnp.ones((batch_size, feature.classes), bool)
+        for name, feature in networks.world_model.actions
+        if isinstance(feature, Discrete) and feature.mask
+    }
+    return Carry(networks.world_model.initial((batch_size,)), actions, allowed, jnp.ones(batch_size, bool), key)
 
 
 @partial(jax.jit, static_argnames=("dtype", "deterministic"))
@@ -84,15 +90,16 @@ def policy_step(
         None if deterministic else keys[0],
     )
     latent = jax.tree.map(lambda x: x[:, 0].astype(jnp.float32), latent)
-    action = networks.actor(latent.features).sample(None if deterministic else keys[1])
-    return Carry(latent, action, jnp.zeros_like(carry.fresh), keys[2])
+    allowed = networks.world_model.allowed_by(observation)
+    action = networks.actor(latent.features, allowed).sample(None if deterministic else keys[1])
+    return Carry(latent, action, allowed, jnp.zeros_like(carry.fresh), keys[2])
 
 
 @partial(jax.jit, static_argnames="dtype")
 def evaluate_carry(networks: Networks, carry: Carry, *, dtype: jnp.dtype) -> Evaluated:
     """Evaluate actor and critic on the state in a carry, and the action in it."""
     networks = compute_cast(networks, dtype)
-    policy = networks.actor(carry.latent.features)
+    policy = networks.actor(carry.latent.features, carry.allowed)
     parts = {
         name: {"probabilities": part.probs} if isinstance(part, Categorical) else {"mean": part.mean, "std": part.std}
         for name, part in policy.parts.items()

@@ -3,7 +3,7 @@
 May import: `ops`, `nn`, `distributions`, `spaces`; it does not know the world model.
 """
 
-from reverie.behaviour.actor import Actor, Policy
+from reverie.behaviour.actor import Actor, Allowed, Policy
 from reverie.behaviour.critic import Critic
 from reverie.behaviour.imagination import Action, roll_out
 from reverie.behaviour.losses import (
@@ -18,6 +18,7 @@ from reverie.behaviour.losses import (
 __all__ = [
     "Action",
     "Actor",
+    "Allowed",
     "Critic",
     "ImaginationLoss",
     "ImaginationTargets",

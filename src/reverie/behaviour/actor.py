@@ -2,20 +2,24 @@
 
 from collections.abc import Mapping
 from math import prod
+from types import MappingProxyType
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from reverie.distributions import BoundedNormal, Categorical, Key
+from reverie.distributions import BoundedNormal, Categorical, Key, MaskedCategorical
+from reverie.errors import InputError
 from reverie.nn import Linear, Trunk
 from reverie.ops.events import sum_events
 from reverie.spaces import Continuous, Discrete
 
-NEVER = -1e9  # a logit whose probability is 0; it is finite, so that its product with 0 in the entropy is 0
 OUTPUT_SCALE = 0.01  # makes the initial policy close to uniform
+
+Allowed = Mapping[str, Bool[Array, "*batch classes"]]
+"""The allowed classes of each masked action."""
 
 
 class Policy(eqx.Module):
@@ -65,30 +69,48 @@ class Actor(eqx.Module):
                 for i, (part, count) in enumerate(outputs.items())
             }
 
-    def __call__(self, features: Float[Array, "*batch features"]) -> Policy:
+    def __call__(self, features: Float[Array, "*batch features"], allowed: Allowed = MappingProxyType({})) -> Policy:
+        """Return the policy in a state.
+
+        Args:
+            features: Of the latent.
+            allowed: By the key of each masked action, the classes that are allowed, at least one in each state.
+                `WorldModel.allowed` predicts them, `WorldModel.allowed_by` reads them from an observation.
+
+        Raises:
+            InputError: A masked action has no entry in `allowed`.
+        """
         x = self.trunk(features)
         outputs = {name: {part: head(x) for part, head in heads.items()} for name, heads in self.heads.items()}
-        return self.policy(outputs)
+        return self.policy(outputs, allowed)
 
-    def policy(self, outputs: Mapping[str, Mapping[str, Float[Array, "*batch size"]]]) -> Policy:
-        """Return the policy that the outputs of the heads parameterize."""
+    def policy(
+        self,
+        outputs: Mapping[str, Mapping[str, Float[Array, "*batch size"]]],
+        allowed: Allowed = MappingProxyType({}),
+    ) -> Policy:
+        """Return the policy that the outputs of the heads parameterize; see `__call__`."""
         parts: dict[str, Categorical | BoundedNormal] = {}
         for name, feature in self.features:
             raw = {part: output.astype(jnp.float32) for part, output in outputs[name].items()}
             batch = next(iter(raw.values())).shape[:-1]
             if isinstance(feature, Discrete):
                 logits = raw["logits"].reshape((*batch, *feature.shape, feature.classes))
-                parts[name] = Categorical(_masked(logits, feature))
+                parts[name] = _categorical(name, feature, logits, allowed)
             else:
                 shape = (*batch, *feature.shape)
                 parts[name] = BoundedNormal(raw["mean"].reshape(shape), raw["std"].reshape(shape))
         return Policy(parts, tuple((name, len(feature.shape)) for name, feature in self.features))
 
 
-def _masked(logits: Float[Array, "*batch classes"], feature: Discrete) -> Float[Array, "*batch classes"]:
-    """Give no probability to classes that an entry lacks, where entries differ in their number of classes."""
-    if feature.counts is None:
-        return logits
-    counts = np.reshape(feature.counts, (*feature.shape, 1))
-    exists = np.arange(feature.classes) < counts
-    return jnp.where(exists, logits, NEVER)
+def _categorical(name: str, feature: Discrete, logits: Float[Array, "*batch classes"], allowed: Allowed) -> Categorical:
+    """Return the distribution over the classes that exist and are allowed."""
+    if feature.mask is not None:
+        if name not in allowed:
+            raise InputError(f"The action {name!r} is masked: pass allowed=world_model.allowed(latent) to the actor.")
+        return MaskedCategorical(logits, allowed=allowed[name])
+    if feature.counts is not None:  # entries differ in their number of classes
+        counts = np.reshape(feature.counts, (*feature.shape, 1))
+        exists = jnp.broadcast_to(np.arange(feature.classes) < counts, logits.shape)
+        return MaskedCategorical(logits, allowed=exists)
+    return Categorical(logits)

@@ -25,7 +25,7 @@ from reverie.dreams.moments import Moment
 from reverie.errors import InputError
 from reverie.learner import Networks, compute_dtype
 from reverie.nn import compute_cast
-from reverie.spaces import Image
+from reverie.spaces import Image, masks
 from reverie.world_model import Latent
 
 HORIZON = 64  # steps until an episode is truncated
@@ -215,6 +215,9 @@ def _advance(
         lambda start, x: jnp.where(_like(begins, x), start[chosen], x.astype(jnp.float32)), starts, imagined
     )
     predicted = predict(networks, latent, discount=discount)
+    allowed = networks.world_model.allowed(latent)  # at least one action, unlike the decoded mask
+    shown = {mask: allowed[name].astype(jnp.int32) for name, mask in masks(dict(networks.world_model.actions)).items()}
+    predicted = predicted._replace(observation={**predicted.observation, **shown})
     return latent, predicted, ~jax.random.bernoulli(end_key, predicted.cont)
 
 

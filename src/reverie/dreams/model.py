@@ -204,7 +204,8 @@ def _predict(networks: Networks, latent: Latent, *, discount: float, dtype: Any)
 
 @partial(jax.jit, static_argnames="dtype")
 def _act(networks: Networks, latent: Latent, key: Key, *, dtype: Any) -> dict[str, Array]:
-    return compute_cast(networks, dtype).actor(latent.features).sample(key)
+    networks = compute_cast(networks, dtype)
+    return networks.actor(latent.features, networks.world_model.allowed(latent)).sample(key)
 
 
 def _float32(latent: Latent) -> Latent:

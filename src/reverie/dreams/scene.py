@@ -47,7 +47,7 @@ def imagine(
 def describe(networks: Networks, latent: Latent, key: Key, time: int | Array, *, discount: float, dtype: Any) -> Scene:
     """The scene of a state; `discount` is what the continue head was trained with."""
     networks = compute_cast(networks, dtype)
-    policy = networks.actor(latent.features)
+    policy = networks.actor(latent.features, networks.world_model.allowed(latent))
     predicted = predict(networks, latent, discount=discount)
     scene = Scene(**predicted._asdict(), policy=_distributions(policy), action=policy.sample(_at(key, time, 1)))
     return jax.tree.map(lambda x: x[0], scene)

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 from reverie.behaviour import (
     Action,
+    Allowed,
     Critic,
     ImaginationLoss,
     ImaginationTargets,
@@ -50,14 +51,15 @@ def look_ahead(
     """
     starts, model, actor = jax.lax.stop_gradient((starts, networks.world_model, networks.actor))
 
-    def act(latent: Latent, key: PRNGKeyArray | None) -> tuple[Action, Array]:
-        return actor(latent.features).sample(key), latent.features
+    def act(latent: Latent, key: PRNGKeyArray | None) -> tuple[Action, tuple[Array, Allowed]]:
+        allowed = model.allowed(latent)
+        return actor(latent.features, allowed).sample(key), (latent.features, allowed)
 
     # Roll out the prior with actions of the policy …
-    action, features = roll_out(model.imagine, act, starts, horizon, *imagination_keys(key, horizon))
+    action, (features, allowed) = roll_out(model.imagine, act, starts, horizon, *imagination_keys(key, horizon))
     # … then apply every network to all imagined states at once.
     return action, Outlook(
-        networks.actor(features),
+        networks.actor(features, allowed),
         networks.critic(features),
         slow_critic(features).prediction(),
         model.reward_head(features).prediction(),

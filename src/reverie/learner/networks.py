@@ -10,7 +10,7 @@ from jaxtyping import PRNGKeyArray
 from reverie.behaviour import Actor, Critic
 from reverie.config import ModelConfig
 from reverie.devices import best_dtype
-from reverie.spaces import Continuous, Discrete, Feature, matching
+from reverie.spaces import Continuous, Discrete, Feature, masks, matching
 from reverie.world_model import WorldModel, chosen_decoders, chosen_encoders
 
 
@@ -30,8 +30,9 @@ class Networks(eqx.Module):
         key: PRNGKeyArray,
     ):
         key_model, key_actor, key_critic = jax.random.split(key, 3)
-        encoded = matching(observations, "model.encoder_keys", config.encoder_keys)
-        decoded = matching(observations, "model.decoder_keys", config.decoder_keys)
+        always = masks(actions).values()  # acting needs the mask, and imagination its prediction
+        encoded = matching(observations, "model.encoder_keys", config.encoder_keys, always)
+        decoded = matching(observations, "model.decoder_keys", config.decoder_keys, always)
         self.world_model = WorldModel(
             encoded,
             decoded,

@@ -54,10 +54,21 @@ class Decoder(eqx.Module):
         """Return one output per key. `stoch` is flattened: S groups of K classes in one axis."""
         outputs: dict[str, Output] = {}
         if self.vectors is not None:
-            outputs |= self.vectors(jnp.concatenate([stoch, deter.astype(stoch.dtype)], axis=-1))
+            outputs |= self._vectors(self.vectors, deter, stoch)
         if self.images is not None:
             outputs |= self.images(deter, stoch)
         return outputs | {name: decoder(deter, stoch) for name, decoder in self.custom.items()}
+
+    def one(self, key: str, deter: Float[Array, "*batch deter"], stoch: Float[Array, "*batch stoch"]) -> Output:
+        """Return the output for a key that is no image, without computing those of images."""
+        if key in self.custom:
+            return self.custom[key](deter, stoch)
+        assert self.vectors is not None
+        return self._vectors(self.vectors, deter, stoch)[key]
+
+    @staticmethod
+    def _vectors(vectors: "VectorDecoder", deter: Array, stoch: Array) -> dict[str, Output]:
+        return vectors(jnp.concatenate([stoch, deter.astype(stoch.dtype)], axis=-1))
 
 
 class VectorDecoder(eqx.Module):

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from reverie.distributions import Bernoulli, Categorical, Key, Output, TwoHot
-from reverie.spaces import Continuous, Discrete, Feature
+from reverie.spaces import Continuous, Discrete, Feature, masks
 from reverie.world_model.custom import DecoderFactory, EncoderFactory
 from reverie.world_model.decoder import Decoder
 from reverie.world_model.encoder import Encoder
@@ -33,7 +33,7 @@ class WorldModelOutput(NamedTuple):
 class WorldModel(eqx.Module):
     """The encoder, the RSSM, the decoder, and the reward and continue heads.
 
-    Everything is public: `encoder(observation)`, `rssm.observe`, `imagine`, `decode`, `reward`, `cont`.
+    Everything is public: `encoder(observation)`, `rssm.observe`, `imagine`, `decode`, `allowed`, `reward`, `cont`.
 
     The `encoded` observations are the model's input, the `decoded` ones its targets. They are usually the same; an
     observation that is only decoded shapes the latent without being needed for acting.
@@ -120,6 +120,17 @@ class WorldModel(eqx.Module):
         """Return one output per decoded key; `.prediction()` gives images in [0, 1] and vectors in symlog space."""
         return self.decoder(latent.deter, latent.flat_stoch)
 
+    def allowed(self, latent: Latent) -> dict[str, Bool[Array, "*batch classes"]]:
+        """Predict which classes of each masked action are allowed in a state: all if none; empty without a mask."""
+        return {
+            action: _some(self.decoder.one(mask, latent.deter, latent.flat_stoch).prediction() == 1)
+            for action, mask in masks(dict(self.actions)).items()
+        }
+
+    def allowed_by(self, observation: Mapping[str, Array]) -> dict[str, Bool[Array, "*batch classes"]]:
+        """Return which classes of each masked action an observation allows: all if none; empty without a mask."""
+        return {action: _some(observation[mask] == 1) for action, mask in masks(dict(self.actions)).items()}
+
     def reward(self, latent: Latent) -> TwoHot:
         """Return the distribution of the reward received on arriving in this state; `.prediction()` is its mean."""
         return self.reward_head(latent.features)
@@ -164,6 +175,11 @@ class WorldModel(eqx.Module):
         losses["dyn"] = clipped_divergence(_frozen(posterior), prior, free_nats)
         losses["rep"] = clipped_divergence(posterior, _frozen(prior), free_nats)
         return WorldModelOutput(losses, states, embedding, posterior, prior, decoded)
+
+
+def _some(allowed: Bool[Array, "*batch classes"]) -> Bool[Array, "*batch classes"]:
+    """Allow every class where none is allowed, as at the end of an episode."""
+    return allowed | ~jnp.any(allowed, axis=-1, keepdims=True)
 
 
 def clipped_divergence(first: Categorical, second: Categorical, free_nats: float) -> Float[Array, "*batch"]:

@@ -8,9 +8,11 @@ from functools import partial
 import jax
 from jaxtyping import Array, PRNGKeyArray
 
+from reverie import learner
 from reverie.behaviour import Action, Critic, roll_out
 from reverie.distributions import Bernoulli
 from reverie.learner import Networks, Outlook, imagination_keys
+from reverie.spaces import masks
 from reverie.tuned.cpu import layers
 from reverie.tuned.cpu.distributions import TwoHotColumns
 from reverie.tuned.cpu.rssm import LatentColumns, imagination_noise, imagine
@@ -23,6 +25,8 @@ def look_ahead(
     networks: Networks, slow_critic: Critic, starts: Latent, key: PRNGKeyArray | None, horizon: int
 ) -> tuple[Action, Outlook]:
     """Compute `learner.look_ahead`; the same key gives the same samples."""
+    if masks(dict(networks.actor.features)):  # the decoder, which predicts the mask, has no form in columns
+        return learner.look_ahead(networks, slow_critic, starts, key, horizon)
     actor, critic = networks.actor, networks.critic
     starts, model = _stop((starts, networks.world_model))
     trained = [actor.trunk, critic.trunk]
