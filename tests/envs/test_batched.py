@@ -1,6 +1,7 @@
 """VectorEnvs: the same stream of records per environment in every autoreset mode."""
 
 import sys
+from functools import partial
 from typing import Any
 
 import cloudpickle
@@ -124,7 +125,7 @@ def expected() -> list[list[tuple[Any, ...]]]:
     """The records of Reverie's own environments."""
     found = []
     for i, length in enumerate(LENGTHS):
-        envs, stream = Environments(Scripted(length)), []
+        envs, stream = Environments(partial(Scripted, length), check=False), []
         step = envs.reset()
         for _ in range(40):
             at, did = step.observation["at"][0].tolist(), int(step.observation["did"][0])

@@ -6,8 +6,9 @@ packages of its own has one file, imported on demand.
     make         an environment from a name, a factory or an object
     suites       one file per suite of environments
     from_…       adapters from other interfaces
-    wrappers     action repeat and time limit
     guard        checks of everything that an environment returns
+    masks        masks of the actions, from the info into the observation
+    wrappers     action repeat and time limit
     probe        checks of an environment before a run starts
     rows         the latest observations, also in shared memory
     workers      the workers that step environments in this process
@@ -25,6 +26,7 @@ import gymnasium as gym
 from reverie.envs.guard import BrokenEnvironmentError
 from reverie.envs.interface import AnyEnvironments, BaseEnvironments
 from reverie.envs.make import MissingDependencyError, UnknownEnvironmentError, exists, make_env
+from reverie.envs.masks import MaskFromInfo
 from reverie.envs.opening import keys_of, open_environments, settings_of
 from reverie.envs.vector import Environments
 
@@ -33,6 +35,7 @@ __all__ = [
     "BaseEnvironments",
     "BrokenEnvironmentError",
     "Environments",
+    "MaskFromInfo",
     "MissingDependencyError",
     "UnknownEnvironmentError",
     "exists",

@@ -5,7 +5,8 @@ step that ends an episode already returns the first observation of the next one,
 info. With DISABLED, the caller resets. The last two yield one more record than there are steps: the extra record is
 returned alone, while the other environments wait with their actions.
 
-May import: `reverie.spaces`, `reverie.experience`, `reverie.errors`, `guard`, `interface`, `seeds`; Gymnasium.
+May import: `reverie.spaces`, `reverie.experience`, `reverie.errors`, `guard`, `interface`, `masks`, `seeds`;
+Gymnasium.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import concatenate, create_empty_array
 
 from reverie.envs import final_info
-from reverie.envs.guard import BrokenEnvironmentError
+from reverie.envs.guard import NOTHING_ALLOWED, BrokenEnvironmentError
 from reverie.envs.interface import warn
+from reverie.envs.masks import VectorMaskFromInfo, lacks_mask
 from reverie.envs.seeds import seeds
 from reverie.errors import InputError
 from reverie.experience import Step, put, with_rows
-from reverie.spaces import EVERYTHING, Keys
+from reverie.spaces import EVERYTHING, MASK, Keys
 from reverie.spaces.values import LARGEST, as_array
 
 Batch = dict[str, np.ndarray]  # key → (N, *shape), encoded for the networks
@@ -32,7 +34,8 @@ Batch = dict[str, np.ndarray]  # key → (N, *shape), encoded for the networks
 class VectorEnvironments:
     """The environments of a VectorEnv, with the attributes and methods of `Environments`.
 
-    They cannot be restarted: an error of the VectorEnv ends the run, after saving it.
+    They cannot be restarted: an error of the VectorEnv ends the run, after saving it. If its actions could be masked,
+    the VectorEnv is reset at once, because only its info shows whether they are.
 
     Args:
         env: a VectorEnv whose metadata name its autoreset mode.
@@ -54,6 +57,12 @@ class VectorEnvironments:
                 f"gymnasium.vector.AutoresetMode, got {self._mode!r}."
             )
         self.num_envs: int = env.num_envs
+        peeked = None
+        if lacks_mask(env.single_observation_space, env.single_action_space):
+            peeked = env.reset(seed=seeds(seed, self.num_envs, held_out)[0])
+            if MASK in peeked[1]:
+                self._env = env = masked = VectorMaskFromInfo(env)
+                peeked = masked.add_mask(*peeked)
         keys = keys if isinstance(keys, Keys) else Keys(keys)
         self.spaces = keys.spaces(env.single_observation_space, env.single_action_space)
         self.ready = np.ones(self.num_envs, bool)
@@ -61,6 +70,7 @@ class VectorEnvironments:
         self.failures = 0
         self.final_info: dict[int, dict[str, float]] = {}
         self._seeded = False
+        self._peeked = peeked  # the first reset, if it was needed to look for a mask
         self._shown: Step | None = None  # the latest step
         self._action: Batch = {}  # the next action of each environment
         self._begun: Batch = {}  # first observations of the next episodes, which SAME_STEP returns early
@@ -70,12 +80,16 @@ class VectorEnvironments:
         new = None
         if seed is not None or not self._seeded:
             new = seeds(self._seed if seed is None else seed, self.num_envs, self._held_out)[0]  # Gymnasium counts up
-        self._seeded = True
-        observation, _ = self._env.reset(seed=new)
+        peeked, self._peeked = self._peeked, None
+        if seed is not None or peeked is None:
+            peeked = self._env.reset(seed=new)
+        self._seeded, observation = True, peeked[0]
         self.final_info = {}
         everywhere, nowhere = np.ones(self.num_envs, bool), np.zeros(self.num_envs, bool)
         nothing = np.zeros(self.num_envs, np.float32)
-        return self._show(Step(self._encoded(observation), nothing, everywhere, nowhere, nowhere))
+        encoded = self._encoded(observation)
+        self._check_mask(encoded, nowhere)
+        return self._show(Step(encoded, nothing, everywhere, nowhere, nowhere))
 
     def step(self, action: Mapping[str, np.ndarray]) -> Step:
         """Apply one action in every environment, or start the next episodes of those that ended while others wait."""
@@ -92,6 +106,7 @@ class VectorEnvironments:
         terminated = self._per_env("terminated", terminated).astype(bool)
         truncated = self._per_env("truncated", truncated).astype(bool)
         is_last = terminated | truncated
+        self._check_mask(encoded, is_last & (self._mode is not AutoresetMode.SAME_STEP))
         self.final_info = self._final_info(info, is_last)
         if self._mode is AutoresetMode.SAME_STEP and is_last.any():
             self._begun, final = encoded, self._final(info, is_last)
@@ -106,6 +121,7 @@ class VectorEnvironments:
         if self._mode is AutoresetMode.DISABLED:
             observation, _ = self._env.reset(options={"reset_mask": ended.copy()})
             begun = self._encoded(observation, ended)
+            self._check_mask(begun, np.zeros(int(ended.sum()), bool))
         else:
             begun = {key: value[ended] for key, value in self._begun.items()}
         count = int(ended.sum())
@@ -122,6 +138,11 @@ class VectorEnvironments:
             return self.spaces.encode_observation(observation, rows)
         except ValueError as error:
             raise BrokenEnvironmentError(str(error)) from error
+
+    def _check_mask(self, encoded: Batch, is_last: np.ndarray) -> None:
+        mask = self.spaces.mask
+        if mask is not None and not np.all(encoded[mask].any(-1) | is_last):
+            raise BrokenEnvironmentError(f"{self._env}: {NOTHING_ALLOWED}")
 
     def _final(self, info: Mapping[str, Any], is_last: np.ndarray) -> Batch:
         """The final observations, one row per ended episode: Gymnasium returns a list, other packages a batch."""

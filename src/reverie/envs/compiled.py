@@ -30,7 +30,7 @@ class CompiledEnvironments:
         keys: which observations are used, and how; a string selects them.
 
     Attributes:
-        failures: the number of episodes cut off because of a number that was not finite.
+        failures: the number of episodes cut off because of a number that was not finite or a mask that allowed nothing.
 
     Raises:
         UnsupportedSpaceError: Reverie does not support the observation space or the action space.
@@ -58,17 +58,19 @@ class CompiledEnvironments:
     ) -> tuple[Any, Step, dict[str, jax.Array]]:
         """Apply one action in every environment; those whose episode ended start the next one instead.
 
-        An environment that shows a number that is not finite also starts a new episode: then `is_first` is set
-        without an `is_last` before it.
+        An environment that shows a number that is not finite, or a mask that allows no action before the last step,
+        also starts a new episode: then `is_first` is set without an `is_last` before it.
 
         Returns:
             The states, what the environments show, and the numbers of their infos, name → (N,).
         """
         keys = jax.random.split(key)
         moved = jax.vmap(self._move)(_keys(keys[0], self.num_envs), state, decode_action(self.spaces, action))
-        begins = step.is_last | ~_finite((moved.observation, moved.reward))
-        state, observation = self._begin(keys[1], begins, (moved.state, moved.observation))
         terminated, truncated = moved.terminated.astype(bool), moved.truncated.astype(bool)
+        begins = step.is_last | ~_finite((moved.observation, moved.reward))
+        if self.spaces.mask is not None:
+            begins |= ~(moved.observation[self.spaces.mask].any(-1) | terminated | truncated)
+        state, observation = self._begin(keys[1], begins, (moved.state, moved.observation))
         following = Step(
             observation=self._encode(observation),
             reward=jnp.where(begins, 0, moved.reward.astype(jnp.float32)),

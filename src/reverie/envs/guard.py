@@ -15,8 +15,10 @@ import gymnasium as gym
 import numpy as np
 
 from reverie.errors import InputError
-from reverie.spaces import Keys
+from reverie.spaces import MASK, Keys
 from reverie.spaces.values import LARGEST
+
+NOTHING_ALLOWED = f"observation {MASK!r} allows no action, which only the last observation of an episode may do"
 
 
 class BrokenEnvironmentError(InputError):
@@ -29,6 +31,8 @@ class InterfaceError(BrokenEnvironmentError):
 
 class Guarded(gym.Wrapper[Any, Any, Any, Any]):
     """An environment whose observations must fit its space and whose rewards must be finite numbers.
+
+    A mask must allow some action, except in an episode's last observation.
 
     Only observations selected by the keys are returned, as arrays; the others are neither checked nor batched.
     """
@@ -45,24 +49,28 @@ class Guarded(gym.Wrapper[Any, Any, Any, Any]):
         with contained(self._index):
             result = self.env.reset(seed=seed, options=options or self._options)
         observation, info = checked_reset(self.env, result)
-        return self._checked(observation), info
+        return self._checked(observation, last=False), info
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         with contained(self._index):
             result = self.env.step(action)
         observation, reward, terminated, truncated, info = checked_step(self.env, result)
         flags = self._flag("terminated", terminated), self._flag("truncated", truncated)
-        return self._checked(observation), self._number(reward), *flags, info
+        return self._checked(observation, last=any(flags)), self._number(reward), *flags, info
 
     def render(self) -> Any:
         with contained(self._index):
             return self.env.render()
 
-    def _checked(self, observation: Any) -> Any:
+    def _checked(self, observation: Any, *, last: bool) -> Any:
         try:
-            return self.spaces.check_observation(observation)
+            checked = self.spaces.check_observation(observation)
         except ValueError as error:
             raise BrokenEnvironmentError(f"environment {self._index}: {error}") from error
+        mask = self.spaces.mask
+        if mask is not None and not last and not np.any(checked[mask]):
+            raise BrokenEnvironmentError(f"environment {self._index}: {NOTHING_ALLOWED}")
+        return checked
 
     def _number(self, reward: Any) -> float:
         try:

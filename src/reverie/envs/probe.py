@@ -3,7 +3,7 @@
 The copies created for these checks are closed again and the global random generators are restored, so the environments
 of the run are not affected.
 
-May import: `guard`, `functional`; Gymnasium.
+May import: `reverie.spaces`, `guard`, `functional`, `masks`; Gymnasium.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import copy
 import inspect
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -21,7 +21,9 @@ import numpy as np
 
 from reverie.envs.functional import Stepped
 from reverie.envs.guard import OLDER, Guarded, InterfaceError, checked_reset, checked_step
+from reverie.envs.masks import find_mask, lacks_mask
 from reverie.errors import InputError
+from reverie.spaces import MASK, can_be_masked
 
 SEED = 0
 STEPS = 32  # of an episode, to compare
@@ -38,8 +40,12 @@ class SharedSimulatorError(InputError):
     """Copies of an environment in one process disturb each other."""
 
 
-def probe(make: Make, neighbor: Make | None = None) -> None:
+def probe(make: Make, neighbor: Make | None = None) -> bool:
     """Reset and step one copy; if `neighbor` creates a second one, also check that it does not disturb the first.
+
+    Returns:
+        Whether the info of the first reset has a mask of the actions, which `MaskFromInfo` should copy into the
+        observation.
 
     Raises:
         InterfaceError: reset or step do not have Gymnasium's interface. Any other error of a copy is left to the run,
@@ -49,31 +55,51 @@ def probe(make: Make, neighbor: Make | None = None) -> None:
     started = time.monotonic()
     with _discarded(make) as env:
         if isinstance(env.unwrapped, Stepped):  # one of Reverie's adapters, and pure functions
-            return
-        _check_interface(env)
+            return False
+        masked = _check_interface(env)
         if neighbor is None:
-            return
+            return masked
         with _SuppressingAllBut(SharedSimulatorError):
             alone = _episode(env, None, STEPS, time.monotonic() + BUDGET)
             if time.monotonic() - started < SLOWEST:
                 with _discarded(neighbor) as other:
                     _check_isolation(env, other, alone)
+    return masked
 
 
-def _check_interface(env: Guarded) -> None:
-    """Check the signatures of all layers, then what they return, from the outermost to the innermost layer."""
+def has_mask_in_info(make: Make) -> bool:
+    """Whether the info of a reset has a mask of the actions; for environment objects, which are reset, not closed."""
+    with _global_generators_kept(), contextlib.suppress(Exception, SystemExit):
+        env = make(SEED)
+        return _lacks_mask(env) and MASK in env.reset(seed=SEED)[1]
+    return False
+
+
+def _lacks_mask(env: Guarded) -> bool:
+    return lacks_mask(env.env.observation_space, env.action_space)
+
+
+def _check_interface(env: Guarded) -> bool:
+    """Check the signatures of all layers, then what they return, from the outermost to the innermost layer.
+
+    Returns:
+        Whether the info of the first reset has a mask that the observation lacks.
+    """
     layers = _layers(env.env)
     for layer in layers:
         _check_signature(layer)
+    masked = False
     with _SuppressingAllBut(InterfaceError):
-        env.reset(seed=SEED)
-        env.step(_actions(env.action_space).sample())
-        return
+        observation, info = env.reset(seed=SEED)
+        masked = _lacks_mask(env) and MASK in info
+        env.step(_sample(_actions(env.action_space), observation, info))
+        return masked
     # A wrapper may have failed on what it got from the environment inside it.
     for layer in reversed(layers):
         with _SuppressingAllBut(InterfaceError):
-            checked_reset(layer, layer.reset(seed=SEED, options=None))
-            checked_step(layer, layer.step(_actions(layer.action_space).sample()))
+            observation, info = checked_reset(layer, layer.reset(seed=SEED, options=None))
+            checked_step(layer, layer.step(_sample(_actions(layer.action_space), observation, info)))
+    return masked
 
 
 def _check_signature(layer: gym.Env[Any, Any]) -> None:
@@ -109,32 +135,31 @@ def _check_isolation(env: Guarded, other: Guarded, alone: Trace) -> None:
 
 def _episode(env: Guarded, neighbor: Guarded | None, steps: int, deadline: float = np.inf) -> Trace:
     """At most `steps` steps of an episode with a fixed seed and fixed actions, each followed by one of the neighbor."""
-    actions = _actions(env.action_space)
-    env.reset(seed=SEED)
-    if neighbor is not None:
-        _reset_neighbor(neighbor)
+    actions, others = _actions(env.action_space), _actions(env.action_space)
+    observation, info = env.reset(seed=SEED)
+    beside = _reset_neighbor(neighbor) if neighbor is not None else ()
     trace: Trace = []
     while len(trace) < steps and (not trace or time.monotonic() < deadline):
-        action = actions.sample()
-        observation, reward, *ends, _ = env.step(action)
-        trace.append((copy.deepcopy(observation), reward, (ends[0], ends[1])))
+        action = _sample(actions, observation, info)
+        observation, reward, terminated, truncated, info = env.step(action)
+        ends = terminated, truncated
+        trace.append((copy.deepcopy(observation), reward, ends))
         if any(ends):
             break
         if neighbor is not None:
             with _global_generators_kept():
-                *_, terminated, truncated, _ = neighbor.step(action)
-            if terminated or truncated:
-                _reset_neighbor(neighbor)
+                seen, _, terminated, truncated, told = neighbor.step(_sample(others, *beside))
+            beside = _reset_neighbor(neighbor) if terminated or truncated else (seen, told)
     return trace
 
 
-def _reset_neighbor(neighbor: Guarded) -> None:
+def _reset_neighbor(neighbor: Guarded) -> tuple[Any, dict[str, Any]]:
     """Reset a copy without touching the random generators that all copies share, which is harmless interference."""
     with contextlib.suppress(AttributeError):  # spaces of the class, and their generators, are shared, too
         inner = neighbor.unwrapped
         inner.observation_space, inner.action_space = map(copy.deepcopy, (inner.observation_space, inner.action_space))
     with _global_generators_kept():
-        neighbor.reset(seed=SEED + 1)
+        return neighbor.reset(seed=SEED + 1)
 
 
 def _same(one: Trace, other: Trace, part: int) -> bool:
@@ -162,6 +187,14 @@ def _actions(space: gym.Space[Any]) -> gym.Space[Any]:
     copied = copy.deepcopy(space)
     copied.seed(SEED)
     return copied
+
+
+def _sample(actions: gym.Space[Any], observation: Any, info: Mapping[str, Any]) -> Any:
+    """A random action that is allowed by the mask in the observation or in the info, if there is one."""
+    mask = find_mask(observation, info)
+    if mask is None or not can_be_masked(actions):
+        return actions.sample()
+    return actions.sample(np.asarray(mask).astype(np.int8))
 
 
 @contextlib.contextmanager

@@ -66,7 +66,9 @@ class InProcesses:
         _open.add(self)
         try:
             self._launch(0, seeds[0], probed)
-            self.spaces, self.render_mode, self.render_fps = self._created(0)
+            self.spaces, self.render_mode, self.render_fps, masked = self._created(0)
+            if masked:
+                self._makers = [make.with_mask_from_info() for make in makers]
             for index in range(1, len(makers)):
                 self._launch(index, seeds[index])
             self._rows = SharedRows(self.spaces, len(makers))
@@ -217,10 +219,9 @@ def _serve(index: int, seed: int, make: Any, check: Any, pipe: Connection) -> No
     env: Guarded | None = None
     try:
         _send(pipe, (0, None, None))
-        if check is not None:
-            probe(check.fn)
-        env = make.fn(seed)
-        _send(pipe, (1, (env.spaces, env.render_mode, env.metadata.get("render_fps")), None))
+        masked = check is not None and probe(check.fn)
+        env = (make.fn.with_mask_from_info() if masked else make.fn)(seed)
+        _send(pipe, (1, (env.spaces, env.render_mode, env.metadata.get("render_fps"), masked), None))
         _answer(index, env, pipe)
     except _ParentGoneError:
         _end_alone(env)

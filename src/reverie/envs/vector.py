@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -23,7 +23,7 @@ from reverie.envs.functional import JaxEnv
 from reverie.envs.guard import BrokenEnvironmentError, Guarded, InterfaceError, contained
 from reverie.envs.interface import warn
 from reverie.envs.make import EnvLike, accepted, exists, make_env
-from reverie.envs.probe import probe
+from reverie.envs.probe import has_mask_in_info, probe
 from reverie.envs.processes import InProcesses
 from reverie.envs.seeds import HELD_OUT_INDEX, seeds
 from reverie.envs.suites import suite_of
@@ -65,7 +65,8 @@ class Environments:
         env_kwargs: keyword arguments that create each environment, for example {"render_mode": "rgb_array"}.
         reset_options: `options` of every reset.
         check: first check the interface of a copy that is closed again and, for several copies in one process, that
-            they don't disturb each other (see `probe`). Environment objects and suites are never checked.
+            they don't disturb each other (see `probe`). Environment objects and suites are never checked. The copy
+            also shows whether the info has a mask of the actions; an environment object is reset once more for this.
 
     Attributes:
         ready: (N,) bool, the environments with a new record in the latest step: all, except in the mode "async".
@@ -117,8 +118,10 @@ class Environments:
         self._seeds: list[int] | None = self._new_seeds(seed, num_envs)
         self._workers: Workers
         if mode == "serial":
+            masked = existing and check and has_mask_in_info(makers[0])
             if probed:
-                probe(probed[0], probed[1] if num_envs > 1 or held_out else None)
+                masked = probe(probed[0], probed[1] if num_envs > 1 or held_out else None)
+            makers = [make.with_mask_from_info() for make in makers] if masked else makers
             self._workers = InProcess(makers, self._seeds)
         else:
             self._workers = InProcesses(makers, self._seeds, probed=probed[0] if probed else None, timeout=timeout)
@@ -335,12 +338,21 @@ class Maker:
     reset_options: dict[str, Any] | None
     first: int  # the index of environment 0 for factories that accept one
     index: int
+    mask_from_info: bool = False  # whether `MaskFromInfo` copies the info's mask into the observation
+
+    def with_mask_from_info(self) -> Maker:
+        return replace(self, mask_from_info=True)
 
     def __call__(self, seed: int) -> Guarded:
         place = accepted(self.env, self.kwargs, index=self.first + self.index, seed=seed)
         with contained(self.index):
             made = make_env(self.env, **self.kwargs, **place)
-        env = wrapped(made, time_limit=self.time_limit, action_repeat=self.action_repeat)
+        env = wrapped(
+            made,
+            time_limit=self.time_limit,
+            action_repeat=self.action_repeat,
+            mask_from_info=self.mask_from_info,
+        )
         return Guarded(env, self.index, self.keys, self.reset_options)
 
 

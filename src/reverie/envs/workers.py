@@ -9,15 +9,23 @@ May import: `reverie.spaces`, `final_info`, `guard`, `rows`.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from reverie.envs import final_info
 from reverie.envs.guard import Guarded
 from reverie.envs.rows import Rows
 from reverie.spaces import Spaces
 
-Maker = Callable[[int], Guarded]  # creates an environment from its seed
+
+@runtime_checkable
+class Maker(Protocol):
+    """Creates an environment from its seed."""
+
+    def __call__(self, seed: int) -> Guarded: ...
+
+    def with_mask_from_info(self) -> Maker:
+        """A maker of the same environment that copies the mask in its info into the observation."""
 
 
 class Outcome(NamedTuple):

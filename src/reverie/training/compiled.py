@@ -74,8 +74,8 @@ class CompiledLoop(LearningLoop[Now]):
 
         Raises:
             OSError: there is no room for the records on disk; nothing has happened.
-            BrokenEnvironmentError: observations or rewards were not finite more often than `env.restarts` allows; a
-                run that is saved then begins new episodes when it is resumed.
+            BrokenEnvironmentError: observations or rewards were not finite, or no action was allowed, more often than
+                `env.restarts` allows; a run that is saved then begins new episodes when it is resumed.
         """
         self.replay.reserve(self._steps)
         assert self._now is not None, "begin() comes first"
@@ -114,7 +114,8 @@ class CompiledLoop(LearningLoop[Now]):
             return
         self._envs.failures += broken
         left = self.config.env.restarts - self._envs.failures
-        problem = f"{counted(broken, 'environment')} returned a number that is not finite as float32"
+        what = " or a mask that allows no action" if self._envs.spaces.mask else ""
+        problem = f"{counted(broken, 'environment')} returned a number that is not finite as float32{what}"
         if left < 0:
             raise BrokenEnvironmentError(
                 f"{problem}, more often than the {self.config.env.restarts} restarts that env.restarts allows."

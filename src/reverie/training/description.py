@@ -16,7 +16,7 @@ from reverie.envs.suites import suite_of
 from reverie.learner import compute_dtype
 from reverie.presets import SUITES
 from reverie.replay import Replay
-from reverie.spaces import Continuous, Discrete, Feature, Image
+from reverie.spaces import Continuous, Discrete, Feature, Image, masks
 from reverie.text import counted
 from reverie.training.display import grid
 from reverie.training.memory import in_units
@@ -135,6 +135,8 @@ def _paths(model: WorldModel) -> dict[str, str]:
             paths[key] = "convolutions" if feature.shape[:2] == canvas else f"convolutions, on {canvas[0]}×{canvas[1]}"
         if key not in predicted:
             paths[key] += "; not predicted"
+    for action, key in masks(dict(model.actions)).items():
+        paths[key] += f"; masks the {action}"
     return paths
 
 
