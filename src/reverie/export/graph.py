@@ -76,7 +76,7 @@ class Graph:
         posterior = model.rssm.posterior(deter, model.encoder(observation))
         chosen = posterior.mode() if self.deterministic else posterior.pick(given["noise/stoch"])
         latent = Latent(deter, jax.nn.one_hot(chosen, posterior.classes))
-        parts = networks.actor(latent.features).parts
+        parts = networks.actor(latent.features, model.allowed_by(observation)).parts
         action = {key: self._choose(parts[key], given.get(f"noise/{name}")) for name, key in self._keys().items()}
         acted = traced.decode_action(self.spaces, action)
         return [
