@@ -145,7 +145,7 @@ def test_both_terminated_and_truncated_is_terminal() -> None:
 
 
 def test_reset_in_the_middle_starts_an_episode() -> None:
-    envs = Environments(Counting(1))
+    envs = Environments(lambda: Counting(1))  # an object would be reset once more, to look at its info
     envs.reset()
     assert envs.step({"action": np.array([0])}).is_last.all()
     again = envs.reset()
