@@ -75,7 +75,7 @@ def test_a_summary_shows_what_there_is(tmp_path):
 
 def test_packed_requirements_leave_jax_to_the_machine():
     names = {line.partition("==")[0] for line in requirements.pinned(["reverie", "pytest"], "3.12")}
-    assert {"equinox", "gymnasium", "optax", "safetensors", "tyro", "pytest", "pluggy", "typeguard"} <= names
+    assert {"equinox", "gymnasium", "optax", "tyro", "pytest", "pluggy", "typeguard"} <= names
     assert not names & {"jax", "jaxlib", "numpy", "ml-dtypes", "reverie", "tomli"}
 
 
