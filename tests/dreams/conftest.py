@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from reverie.config import BehaviourConfig, Config, EnvConfig, ModelConfig, ReplayConfig, RunConfig
+from reverie.dreams import Dreamer
 from reverie.training import train
 
 TINY = Config(
@@ -64,3 +65,14 @@ def runs(tmp_path_factory) -> Path:
     for name, env in ENVS.items():
         train(env, TINY, logdir=folder / name, quiet=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def dreamers(runs) -> dict[str, Dreamer]:
+    """An opened run per entry of ENVS."""
+    return {kind: Dreamer.load(runs / kind) for kind in ENVS}
+
+
+@pytest.fixture(params=ENVS)
+def dreamer(request, dreamers) -> Dreamer:
+    return dreamers[request.param]

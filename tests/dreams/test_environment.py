@@ -10,22 +10,10 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from reverie.config import EnvConfig
-from reverie.dreams import DreamEnv, Dreamer, DreamModel, DreamVectorEnv
+from reverie.dreams import DreamEnv, DreamModel, DreamVectorEnv
 from reverie.envs import make_env
 from reverie.errors import InputError
 from reverie.training import train
-
-KINDS = ("vector", "image", "continuous", "everything")
-
-
-@pytest.fixture(scope="module")
-def dreamers(runs) -> dict[str, Dreamer]:
-    return {kind: Dreamer.load(runs / kind) for kind in KINDS}
-
-
-@pytest.fixture(params=KINDS)
-def dreamer(request, dreamers) -> Dreamer:
-    return dreamers[request.param]
 
 
 def play(env: DreamVectorEnv, steps: int = 6) -> list:

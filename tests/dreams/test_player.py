@@ -15,18 +15,6 @@ from reverie.spaces import Discrete, Image
 from reverie.storage import Store
 from reverie.training import train
 
-KINDS = ("vector", "image", "continuous", "everything")
-
-
-@pytest.fixture(scope="module")
-def dreamers(runs) -> dict[str, Dreamer]:
-    return {kind: Dreamer.load(runs / kind) for kind in KINDS}
-
-
-@pytest.fixture(params=KINDS)
-def dreamer(request, dreamers) -> Dreamer:
-    return dreamers[request.param]
-
 
 def unlike(action: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """A different action."""

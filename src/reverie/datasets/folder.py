@@ -26,7 +26,7 @@ import numpy as np
 from reverie.datasets.dataset import DatasetError
 from reverie.datasets.episode import Episode
 from reverie.errors import InputError
-from reverie.spaces import Leaf, Spaces, nest
+from reverie.spaces import Leaf, Spaces, by_array_name, nest
 from reverie.storage import DamagedFileError, open_to_read, read_arrays, read_document, write_arrays, write_text
 
 DESCRIPTION = "dataset.json"
@@ -111,7 +111,8 @@ def _read(path: Path) -> Arrays:
 
 
 def _episode(arrays: Arrays, spaces: Spaces) -> Episode:
-    observed, acted = _names("observation", spaces.observation_leaves), _names("action", spaces.action_leaves)
+    observed = by_array_name("observation", spaces.observation_leaves)
+    acted = by_array_name("action", spaces.action_leaves)
     flags = ("terminated", "truncated")
     known = {*observed, *acted, "reward", *flags}
     if unknown := sorted(set(arrays) - known):
@@ -131,10 +132,5 @@ def _episode(arrays: Arrays, spaces: Spaces) -> Episode:
     )
 
 
-def _names(what: str, leaves: Mapping[str, Leaf]) -> dict[str, Leaf]:
-    """The leaves by the names of their arrays."""
-    return {f"{what}/{key}" if leaf.path else what: leaf for key, leaf in leaves.items()}
-
-
 def _named(what: str, leaves: Mapping[str, Leaf], values: Any) -> dict[str, np.ndarray]:
-    return {name: np.asarray(leaf.pick(values, what)) for name, leaf in _names(what, leaves).items()}
+    return {name: np.asarray(leaf.pick(values, what)) for name, leaf in by_array_name(what, leaves).items()}

@@ -13,7 +13,7 @@ from jaxtyping import Array
 
 from reverie.agent import Agent
 from reverie.distributions import BoundedNormal, Categorical
-from reverie.spaces import DTYPES, Discrete, Leaf, nest, traced
+from reverie.spaces import DTYPES, Discrete, Leaf, by_array_name, nest, traced
 from reverie.world_model import Latent
 
 Arrays = Mapping[str, Any]
@@ -47,8 +47,8 @@ class Graph:
     def __init__(self, agent: Agent, *, deterministic: bool = True) -> None:
         self.agent, self.deterministic = agent, deterministic
         self.spaces = agent.spaces.select(agent.config.model.encoder_keys)
-        self._seen = _named("observation", self.spaces.observation_leaves)
-        self._acted = _named("action", self.spaces.action_leaves)
+        self._seen = by_array_name("observation", self.spaces.observation_leaves)
+        self._acted = by_array_name("action", self.spaces.action_leaves)
         state = self._state("state", "of the previous step; any values where is_first")
         self.inputs = [
             *(_port(name, leaf, "observation") for name, leaf in self._seen.items()),
@@ -142,10 +142,6 @@ class Graph:
         if noise is None:
             return part.sample(None)
         return part.pick(noise) if isinstance(part, Categorical) else part.mean + part.std * noise
-
-
-def _named(what: str, leaves: Mapping[str, Leaf]) -> dict[str, Leaf]:
-    return {f"{what}/{key}" if leaf.path else what: leaf for key, leaf in leaves.items()}
 
 
 def _port(name: str, leaf: Leaf, meaning: str) -> Port:

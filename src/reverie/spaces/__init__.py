@@ -17,7 +17,7 @@ May import: `errors`; Gymnasium and NumPy. To support another kind of space, add
 
 from reverie.spaces.features import DTYPES, Continuous, Discrete, Feature, Image
 from reverie.spaces.kinds import UnsupportedSpaceError
-from reverie.spaces.leaves import EVERYTHING, Leaf, choose, matching, nest, restrict
+from reverie.spaces.leaves import EVERYTHING, Leaf, by_array_name, choose, matching, nest, restrict
 from reverie.spaces.masks import MASK, can_be_masked, masks
 from reverie.spaces.spaces import Keys, Spaces
 
@@ -33,6 +33,7 @@ __all__ = [
     "Leaf",
     "Spaces",
     "UnsupportedSpaceError",
+    "by_array_name",
     "can_be_masked",
     "choose",
     "masks",

@@ -52,6 +52,11 @@ def join(path: Path) -> str:
     return "/".join(map(str, path))
 
 
+def by_array_name(what: str, leaves: Mapping[str, Leaf]) -> dict[str, Leaf]:
+    """Leaves by the names of their arrays in files and exports: "action/KEY", or "action" if it is bare."""
+    return {f"{what}/{key}" if leaf.path else what: leaf for key, leaf in leaves.items()}
+
+
 def entry(tree: Any, step: str | int, path: Path, what: str = "observation") -> Any:
     """An entry of a Dict's or Tuple's value; indices may be strings, as `choose` returns them."""
     if isinstance(tree, tuple | list) and str(step).isdigit() and int(step) < len(tree):
