@@ -119,6 +119,22 @@ def test_an_agent_records_what_it_plays(run, place):
         evaluate(agent, Mixed, episodes=3, record=place)
 
 
+@pytest.mark.parametrize("episodes", [0, 1])
+def test_a_failure_keeps_the_episodes_before_it(run, tmp_path, episodes):
+    class Failing(Mixed):
+        def step(self, action):
+            if self.played > episodes:
+                raise RuntimeError("broken")
+            return super().step(action)
+
+    with pytest.raises(RuntimeError, match="broken"):
+        evaluate(Agent.load(run), Failing(), episodes=3, record=tmp_path / "kept")
+    if episodes:
+        assert len(open_dataset(tmp_path / "kept")) == 1
+    else:  # the name stays free
+        create_dataset(tmp_path / "kept", Agent.load(run).spaces)
+
+
 def test_an_episode_that_is_cut_off_is_truncated(run, tmp_path):
     agent = Agent.load(run)
     evaluate(agent, Mixed, episodes=2, envs=2, max_steps=2, record=tmp_path / "cut")

@@ -20,7 +20,9 @@ from reverie.replay import read_run, split_episodes
 
 @contextmanager
 def recording(environments: AnyEnvironments, name: str | Path | None, env: str | None) -> "Iterator[Recorder | None]":
-    """A recorder for these environments; its dataset is completed at the end, also after an error.
+    """A recorder for these environments; its dataset is completed at the end, also after an error or Ctrl-C.
+
+    Without any episode there is nothing to complete, and the name stays free.
 
     Args:
         environments: that are played in.
@@ -37,7 +39,8 @@ def recording(environments: AnyEnvironments, name: str | Path | None, env: str |
     try:
         yield recorder
     finally:
-        recorder.writer.close()
+        if recorder.episodes:
+            recorder.writer.close()
 
 
 class Recorder:
@@ -45,10 +48,11 @@ class Recorder:
 
     Attributes:
         writer: of the dataset.
+        episodes: written so far.
     """
 
     def __init__(self, environments: AnyEnvironments, writer: Writer) -> None:
-        self.writer, self._spaces = writer, environments.spaces
+        self.writer, self.episodes, self._spaces = writer, 0, environments.spaces
         self._rows: list[list[tuple[Any, ...]]] = [[] for _ in range(environments.num_envs)]
 
     def take(self, step: Step, action: Mapping[str, np.ndarray], ready: np.ndarray) -> None:
@@ -72,6 +76,7 @@ class Recorder:
                 not step.is_terminal[index],  # also where the player stopped
             )
         )
+        self.episodes += 1
 
 
 def export_replay(run: str | Path, name: str | Path) -> int:
@@ -98,7 +103,8 @@ def export_replay(run: str | Path, name: str | Path) -> int:
                     writer.add(as_episode(episode, spaces))
                     count += 1
     finally:
-        writer.close()
+        if count:
+            writer.close()
     return count
 
 
